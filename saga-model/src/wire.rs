@@ -1,0 +1,91 @@
+//! The messages on the wire: commands, replies, domain events, and the codes of those that cannot be read.
+
+pub mod command;
+pub mod domain_event;
+mod fields;
+pub mod reply;
+
+use hmac::{Hmac, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use crate::ids::SagaId;
+use crate::state::{Kind, Secret};
+
+/// The largest message that is read, in bytes of its value.
+pub const MAX_MESSAGE_BYTES: usize = 128 * 1024;
+/// The largest output of a step, in bytes of its text.
+pub const MAX_OUTPUT_BYTES: usize = 64 * 1024;
+
+/// Why a message is a dead letter; of several, the first in this order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum DeadLetterCode {
+    TooLarge,
+    NotJson,
+    WrongType,
+    MissingField,
+    UnknownOutcome,
+    UnknownSaga,
+    UnknownStep,
+    FutureStep,
+    WrongToken,
+    FutureAttempt,
+    /// It could not be stored even alone.
+    EngineError,
+}
+
+impl DeadLetterCode {
+    /// The public code.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TooLarge => "TOO_LARGE",
+            Self::NotJson => "NOT_JSON",
+            Self::WrongType => "WRONG_TYPE",
+            Self::MissingField => "MISSING_FIELD",
+            Self::UnknownOutcome => "UNKNOWN_OUTCOME",
+            Self::UnknownSaga => "UNKNOWN_SAGA",
+            Self::UnknownStep => "UNKNOWN_STEP",
+            Self::FutureStep => "FUTURE_STEP",
+            Self::WrongToken => "WRONG_TOKEN",
+            Self::FutureAttempt => "FUTURE_ATTEMPT",
+            Self::EngineError => "ENGINE_ERROR",
+        }
+    }
+}
+
+/// A message that cannot be read, with a sentence for the operator.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{}: {detail}", code.as_str())]
+pub struct Unreadable {
+    pub code: DeadLetterCode,
+    pub detail: String,
+}
+
+impl Unreadable {
+    pub fn new(code: DeadLetterCode, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+}
+
+/// The token of a question: the same on each of its attempts, not to be guessed without the saga's secret
+/// (HMAC-SHA-256, the first 128 bits in hexadecimal).
+pub fn token(secret: Secret, step: &str, kind: Kind, round: u32) -> String {
+    // HMAC pads its key with zeros to the block of the hash: done here, so that making one cannot fail.
+    let mut key = [0; 64];
+    key[..16].copy_from_slice(&secret.0.to_be_bytes());
+    let mut mac = <Hmac<Sha256> as hmac::digest::KeyInit>::new(&key.into());
+    mac.update(format!("{step}/{kind:?}/{round}").as_bytes());
+    let digest = mac.finalize().into_bytes();
+    let mut first = [0; 16];
+    first.copy_from_slice(&digest[..16]);
+    format!("{:032x}", u128::from_be_bytes(first))
+}
+
+/// Under which key the effect of (saga, step, round) happens at most once.
+pub fn idempotency_key(saga: SagaId, step: &str, round: u32) -> String {
+    match round {
+        1 => format!("{saga}/{step}"),
+        round => format!("{saga}/{step}/{round}"),
+    }
+}

@@ -1,0 +1,203 @@
+//! Commands: how the orchestrator writes one and how a worker reads it.
+
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use super::fields::Fields;
+use super::{Unreadable, idempotency_key, token};
+use crate::definition::{Definition, InputForm};
+use crate::ids::SagaId;
+use crate::json::RawJson;
+use crate::state::{CommandRef, Deadline, Failure, Kind, OrderStatus, Saga, StepStatus};
+
+/// A command as a worker reads it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Command {
+    pub saga_id: SagaId,
+    pub step: String,
+    pub kind: Kind,
+    pub round: u32,
+    pub attempt: u32,
+    pub idempotency_key: String,
+    pub token: String,
+    /// RFC 3339; after it a worker may refuse to begin an action, with RETRYABLE.
+    pub deadline: Option<String>,
+    pub payload: RawJson,
+}
+
+/// Reads a command.
+///
+/// # Errors
+/// The code of the dead letter that it is.
+pub fn parse(bytes: &[u8]) -> Result<Command, Unreadable> {
+    let mut fields = Fields::read(bytes)?;
+    let (saga_id, step, kind) = (fields.saga_id()?, fields.text("step")?, fields.kind()?);
+    let (round, attempt) = (fields.count("round")?, fields.count("attempt")?);
+    let (key, token) = (fields.text("idempotencyKey")?, fields.text("token")?);
+    let payload = fields.required("payload", "an object", |json| json.as_object().map(|_| RawJson::from(json.raw)))?;
+    let deadline = fields.optional("deadline", "a string", |json| json.as_str().map(str::to_owned))?;
+    match (saga_id, step, kind, round, attempt, key, token, payload) {
+        (
+            Some(saga_id),
+            Some(step),
+            Some(kind),
+            Some(round),
+            Some(attempt),
+            Some(idempotency_key),
+            Some(token),
+            Some(payload),
+        ) => Ok(Command { saga_id, step, kind, round, attempt, idempotency_key, token, deadline, payload }),
+        _ => Err(fields.finish().err().unwrap_or_else(|| {
+            // Unreachable: a field that is none was noted as missing.
+            Unreadable::new(super::DeadLetterCode::MissingField, "a field is missing")
+        })),
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Written<'a> {
+    saga_id: SagaId,
+    step: &'a str,
+    kind: Kind,
+    round: u32,
+    attempt: u32,
+    idempotency_key: String,
+    epoch: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadline: Option<String>,
+    token: String,
+    payload: Payload<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Payload<'a> {
+    Order(OrderPayload<'a>),
+    Object(ObjectPayload<'a>),
+}
+
+/// What every payload carries beside the input.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Context<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<OrderStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a Failure>,
+    steps: Outputs<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OrderPayload<'a> {
+    order_id: SagaId,
+    user_id: &'a str,
+    total_amount: &'a RawValue,
+    currency: &'a str,
+    items: &'a RawValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment_method: Option<&'a str>,
+    #[serde(flatten)]
+    context: Context<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ObjectPayload<'a> {
+    saga_id: SagaId,
+    input: &'a RawJson,
+    #[serde(flatten)]
+    context: Context<'a>,
+}
+
+/// The input of an order, looked into without copying.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OrderInput<'a> {
+    #[serde(borrow)]
+    pub(super) user_id: &'a str,
+    #[serde(borrow)]
+    pub(super) amount: &'a RawValue,
+    #[serde(borrow)]
+    pub(super) currency: &'a str,
+    #[serde(borrow)]
+    pub(super) items: &'a RawValue,
+    #[serde(borrow, default)]
+    pub(super) payment_method: Option<&'a str>,
+}
+
+/// The outputs of the steps that succeeded, by name, in order.
+struct Outputs<'a>(&'a Definition, &'a Saga);
+
+impl Serialize for Outputs<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (index, step) in self.0.steps() {
+            let state = self.1.step(index);
+            if state.status == StepStatus::Succeeded {
+                match &state.output {
+                    Some(output) => map.serialize_entry(&step.name, output)?,
+                    None => map.serialize_entry(&step.name, &serde_json::Map::new())?,
+                }
+            }
+        }
+        map.end()
+    }
+}
+
+/// Writes the command `command` of `saga`, whose input is `input`, as its owner at `epoch`.
+///
+/// # Errors
+/// If the input is not of the definition's form, which a stored one always is.
+pub fn write(
+    definition: &Definition,
+    saga: &Saga,
+    input: &RawJson,
+    command: CommandRef,
+    epoch: u64,
+) -> Result<Vec<u8>, serde_json::Error> {
+    let step = definition.step(command.step);
+    let input = saga.step(command.step).input.as_ref().unwrap_or(input);
+    let cancelled = saga.failure.is_some();
+    // Told to the steps that report how the saga ends; before the pivot nobody knows.
+    let outcome = (!step.undoable() && command.kind == Kind::Action).then_some(if cancelled {
+        OrderStatus::Cancelled
+    } else {
+        OrderStatus::Confirmed
+    });
+    let reason = saga.failure.as_ref().map(|failure| &failure.why).filter(|_| cancelled);
+    let context = Context { outcome, reason, steps: Outputs(definition, saga) };
+    let payload = match definition.blueprint().input {
+        InputForm::Object => Payload::Object(ObjectPayload { saga_id: saga.id, input, context }),
+        InputForm::Order => {
+            let order: OrderInput<'_> = serde_json::from_str(input.get())?;
+            Payload::Order(OrderPayload {
+                order_id: saga.id,
+                user_id: order.user_id,
+                total_amount: order.amount,
+                currency: order.currency,
+                items: order.items,
+                payment_method: order.payment_method,
+                context,
+            })
+        }
+    };
+    let deadline = match (command.kind, saga.deadline) {
+        (Kind::Action, Deadline::At(at)) => Some(at.to_string()),
+        (Kind::Action, Deadline::None | Deadline::Held { .. }) | (Kind::Compensate, _) => None,
+    };
+    serde_json::to_vec(&Written {
+        saga_id: saga.id,
+        step: &step.name,
+        kind: command.kind,
+        round: command.round,
+        attempt: command.attempt,
+        idempotency_key: idempotency_key(saga.id, &step.name, command.round),
+        epoch,
+        deadline,
+        token: token(saga.secret, &step.name, command.kind, command.round),
+        payload,
+    })
+}

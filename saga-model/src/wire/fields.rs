@@ -1,0 +1,88 @@
+//! Reading the fields of a message: a wrong type anywhere comes before a missing field.
+
+use super::{DeadLetterCode, MAX_MESSAGE_BYTES, Unreadable};
+use crate::ids::SagaId;
+use crate::json::{self, Json};
+use crate::state::Kind;
+
+/// A message that is one JSON object without duplicate keys.
+pub(super) struct Fields<'a> {
+    json: Json<'a>,
+    missing: Option<&'static str>,
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Unreadable> {
+        use DeadLetterCode::{NotJson, TooLarge, WrongType};
+        if bytes.len() > MAX_MESSAGE_BYTES {
+            let detail = format!("{} bytes; at most {MAX_MESSAGE_BYTES} are read", bytes.len());
+            return Err(Unreadable::new(TooLarge, detail));
+        }
+        let json = json::parse(bytes).map_err(|error| Unreadable::new(NotJson, error.to_string()))?;
+        if json.as_object().is_none() {
+            return Err(Unreadable::new(WrongType, "the message is not a JSON object"));
+        }
+        if let Some(pointer) = json.duplicate_keys().into_iter().next() {
+            return Err(Unreadable::new(WrongType, format!("the key at {pointer} stands twice")));
+        }
+        Ok(Self { json, missing: None })
+    }
+
+    /// The first field that was required and not there, if any.
+    pub(super) fn finish(self) -> Result<(), Unreadable> {
+        match self.missing {
+            Some(name) => Err(Unreadable::new(DeadLetterCode::MissingField, format!("{name} is missing"))),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn optional<T>(
+        &self,
+        name: &str,
+        what: &str,
+        read: impl FnOnce(&Json<'a>) -> Option<T>,
+    ) -> Result<Option<T>, Unreadable> {
+        let wrong = || Unreadable::new(DeadLetterCode::WrongType, format!("{name} is not {what}"));
+        self.json.get(name).map(|json| read(json).ok_or_else(wrong)).transpose()
+    }
+
+    pub(super) fn required<T>(
+        &mut self,
+        name: &'static str,
+        what: &str,
+        read: impl FnOnce(&Json<'a>) -> Option<T>,
+    ) -> Result<Option<T>, Unreadable> {
+        let found = self.optional(name, what, read)?;
+        if found.is_none() {
+            self.missing = self.missing.or(Some(name));
+        }
+        Ok(found)
+    }
+
+    pub(super) fn text(&mut self, name: &'static str) -> Result<Option<String>, Unreadable> {
+        self.required(name, "a string", |json| json.as_str().map(str::to_owned))
+    }
+
+    pub(super) fn saga_id(&mut self) -> Result<Option<SagaId>, Unreadable> {
+        self.required("sagaId", "a UUID", |json| json.as_str()?.parse().ok())
+    }
+
+    pub(super) fn kind(&mut self) -> Result<Option<Kind>, Unreadable> {
+        self.required("kind", "ACTION or COMPENSATE", |json| {
+            match json.as_str()? {
+                "ACTION" => Some(Kind::Action),
+                "COMPENSATE" => Some(Kind::Compensate),
+                _ => None, // any other word
+            }
+        })
+    }
+
+    /// A whole number from 1 to 2^31-1.
+    pub(super) fn count(&mut self, name: &'static str) -> Result<Option<u32>, Unreadable> {
+        self.required(name, "a whole number from 1 to 2147483647", |json| {
+            let text = json.as_number()?;
+            let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+            text.parse::<u32>().ok().filter(|n| digits && (1..=0x7fff_ffff).contains(n))
+        })
+    }
+}

@@ -1,0 +1,110 @@
+//! Replies: how a worker writes one and how the orchestrator reads it.
+
+use serde::Serialize;
+
+use super::command::Command;
+use super::fields::Fields;
+use super::{DeadLetterCode, MAX_OUTPUT_BYTES, Unreadable};
+use crate::ids::SagaId;
+use crate::json::RawJson;
+use crate::state::{Failure, Kind, Outcome};
+
+/// A reply as it is read; whether its saga and step exist is not yet known.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReplyMessage {
+    pub saga_id: SagaId,
+    pub step: String,
+    pub kind: Kind,
+    pub round: u32,
+    pub attempt: u32,
+    pub token: String,
+    pub outcome: Outcome,
+    pub output: Option<RawJson>,
+    pub error: Option<Failure>,
+}
+
+/// Reads a reply.
+///
+/// # Errors
+/// The code of the dead letter that it is.
+pub fn parse(bytes: &[u8]) -> Result<ReplyMessage, Unreadable> {
+    let mut fields = Fields::read(bytes)?;
+    let (saga_id, step, kind) = (fields.saga_id()?, fields.text("step")?, fields.kind()?);
+    let (round, attempt) = (fields.count("round")?, fields.count("attempt")?);
+    let (token, outcome) = (fields.text("token")?, fields.text("outcome")?);
+    let output = fields.optional("output", "an object", |json| json.as_object().map(|_| RawJson::from(json.raw)))?;
+    let error = fields.optional("error", "an object of two strings, code and message", |json| {
+        json.as_object()?;
+        let text = |name, default: &str| match json.get(name) {
+            Some(json) => json.as_str().map(str::to_owned),
+            None => Some(default.to_owned()),
+        };
+        Some(Failure { code: text("code", "UNSPECIFIED")?, message: text("message", "")? })
+    })?;
+    if let Some(output) = output.as_ref().filter(|output| output.get().len() > MAX_OUTPUT_BYTES) {
+        let detail = format!("an output of {} bytes; at most {MAX_OUTPUT_BYTES} are read", output.get().len());
+        return Err(Unreadable::new(DeadLetterCode::TooLarge, detail));
+    }
+    match (saga_id, step, kind, round, attempt, token, outcome) {
+        (Some(saga_id), Some(step), Some(kind), Some(round), Some(attempt), Some(token), Some(outcome)) => {
+            let outcome = read_outcome(&outcome)?;
+            Ok(ReplyMessage { saga_id, step, kind, round, attempt, token, outcome, output, error })
+        }
+        _ => Err(fields.finish().err().unwrap_or_else(|| {
+            // Unreachable: a field that is none was noted as missing.
+            Unreadable::new(DeadLetterCode::MissingField, "a field is missing")
+        })),
+    }
+}
+
+fn read_outcome(word: &str) -> Result<Outcome, Unreadable> {
+    match word {
+        "SUCCEEDED" => Ok(Outcome::Succeeded),
+        "REJECTED" => Ok(Outcome::Rejected),
+        "RETRYABLE" => Ok(Outcome::Retryable),
+        "UNKNOWN" => Ok(Outcome::Unknown),
+        other => {
+            let detail = format!("outcome {other:?} is none of SUCCEEDED, REJECTED, RETRYABLE, UNKNOWN");
+            Err(Unreadable::new(DeadLetterCode::UnknownOutcome, detail))
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Written<'a> {
+    saga_id: SagaId,
+    step: &'a str,
+    kind: Kind,
+    round: u32,
+    attempt: u32,
+    token: &'a str,
+    outcome: Outcome,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<&'a RawJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a Failure>,
+}
+
+/// Writes the reply to `command`.
+///
+/// # Errors
+/// Never in practice: a reply is plain data.
+pub fn write(
+    command: &Command,
+    outcome: Outcome,
+    output: Option<&RawJson>,
+    error: Option<&Failure>,
+) -> Result<Vec<u8>, serde_json::Error> {
+    serde_json::to_vec(&Written {
+        saga_id: command.saga_id,
+        step: &command.step,
+        kind: command.kind,
+        round: command.round,
+        attempt: command.attempt,
+        token: &command.token,
+        outcome,
+        output,
+        error,
+    })
+}
