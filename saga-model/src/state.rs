@@ -419,7 +419,7 @@ impl Saga {
         definition.pivot().is_some_and(|pivot| {
             let step = self.step(pivot);
             step.status == StepStatus::Succeeded
-                && !step.undo.as_ref().is_some_and(|undo| undo.status == UndoStatus::Succeeded)
+                && step.undo.as_ref().is_none_or(|undo| undo.status != UndoStatus::Succeeded)
         })
     }
 
