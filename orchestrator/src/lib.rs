@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The orchestrator: one corridor from what happened to what is done about it.
+pub mod bus;
+pub mod store;

@@ -1,0 +1,108 @@
+//! How messages travel: one trait, two buses (Kafka, in-process) that pass one suite.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use saga_model::SagaId;
+use saga_model::ids::ShardId;
+use saga_model::state::CommandRef;
+
+/// A message to send.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    pub topic: Arc<str>,
+    /// The message's key: it decides the partition.
+    pub key: SagaId,
+    /// Fixed for a reply that is passed on to its right partition.
+    pub partition: Option<i32>,
+    pub value: Vec<u8>,
+    pub headers: Vec<(&'static str, Vec<u8>)>,
+    pub class: Class,
+    /// Comes back with the acknowledgement.
+    pub ticket: Ticket,
+}
+
+/// How urgent a message is: the classes have producers of their own, with batching to match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Somebody waits for it: sent at once when quiet, grouped when loaded.
+    Command,
+    /// Domain events and dead letters: grouped.
+    Event,
+}
+
+/// What an acknowledgement is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    pub shard: ShardId,
+    pub epoch: u64,
+    /// The history row that the message belongs to; none for what belongs to no row (a dead letter, a reply passed on).
+    pub shard_seq: Option<u64>,
+    pub command: Option<(SagaId, CommandRef)>,
+}
+
+/// The broker has a message, durably.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ack {
+    pub ticket: Ticket,
+    pub partition: i32,
+    pub offset: i64,
+}
+
+/// Is called from the bus's own thread for each acknowledgement: quick, never blocking.
+pub type AckSink = Arc<dyn Fn(Ack) + Send + Sync>;
+
+/// A message that was read.
+#[derive(Debug, Clone)]
+pub struct Incoming {
+    pub partition: i32,
+    pub offset: i64,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
+/// What a partition of a command topic holds, and how far its workers' group has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    pub partition: i32,
+    /// The first offset it still holds and the one its next message gets.
+    pub begin: i64,
+    pub end: i64,
+    /// The next offset that the group has not finished; none if it never committed one.
+    pub committed: Option<i64>,
+}
+
+/// The bus does not answer.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the message bus does not answer: {0}")]
+pub struct BusError(pub String);
+
+#[async_trait]
+pub trait Bus: Send + Sync + 'static {
+    /// Hands messages over; never waits, keeps the order within a partition and a class, and repeats until
+    /// the broker has each (a broker that is away is waited for). Acknowledgements go to the [`AckSink`]
+    /// that the bus was made with.
+    fn send(&self, messages: Vec<Outgoing>);
+
+    /// How many messages are handed over and not yet acknowledged.
+    fn unacked(&self) -> usize;
+
+    /// Reads the reply partition of a shard from `offset` (or from its beginning if it holds that offset no more).
+    fn assign_replies(&self, shard: ShardId, offset: i64);
+    fn unassign_replies(&self, shard: ShardId);
+    /// The next replies of all assigned partitions, at least one, in order within a partition; waits for them.
+    /// Called by one task.
+    async fn next_replies(&self) -> Vec<(ShardId, Incoming)>;
+    /// The offset that the next message of this shard's reply partition will get, as the broker says now.
+    async fn reply_end(&self, shard: ShardId) -> Result<i64, BusError>;
+
+    /// How far the workers of a command topic have come, for every partition, as the broker says now.
+    async fn progress(&self, topic: &str) -> Result<Vec<Progress>, BusError>;
+
+    /// Whether the broker answers.
+    async fn ping(&self) -> Result<(), BusError>;
+
+    /// Waits until all that was handed over is acknowledged, or that long.
+    async fn flush(&self, at_most: std::time::Duration);
+}

@@ -1,0 +1,126 @@
+//! Where sagas are kept: one trait, three stores (Postgres, SQLite, memory) that pass one suite.
+//!
+//! The engine writes through [`Store::commit`] alone. It is one transaction, fenced by the epochs of the
+//! shards that it touches: an owner that was deposed commits nothing.
+
+pub mod rows;
+
+use async_trait::async_trait;
+use saga_model::ids::{ShardCount, ShardId};
+use saga_model::micros::{Micros, Millis};
+use saga_model::{Definition, SagaId};
+use uuid::Uuid;
+
+use rows::{
+    AdminAnswer, AdminRequest, Batch, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow, IdempotencyKey,
+    KeyRecord, Page, SagaRecord, ShardGrant, ShardState,
+};
+
+/// What became of a batch. Unless it is [`Committed::All`], nothing of it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Committed {
+    All,
+    /// These shards have another epoch: somebody else owns them.
+    FenceLost(Vec<ShardId>),
+    /// These keys of the batch (by index in `keys`) are taken by a saga stored before.
+    KeysTaken(Vec<usize>),
+}
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The store is away or overloaded, and nothing was changed: try again.
+    #[error("the database does not answer: {0}")]
+    Unavailable(String),
+    /// The connection broke while committing: it may or may not be stored.
+    #[error("the connection to the database broke during a commit: {0}")]
+    OutcomeUnknown(String),
+    /// The store refuses this very content, nothing was changed: trying again cannot help.
+    #[error("the database refuses it: {0}")]
+    Refused(String),
+}
+
+/// The instance that owns shards: a name that no other process has.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstanceId(pub String);
+
+/// What an instance learns when it shows that it is alive.
+#[derive(Debug, Clone)]
+pub struct Membership {
+    /// The database's clock.
+    pub now: Micros,
+    /// Live instances, this one included, in order of name.
+    pub instances: Vec<InstanceId>,
+    /// All shards, in order.
+    pub shards: Vec<ShardState>,
+}
+
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    // Definitions.
+
+    /// Registers a definition with its policy (once: the same again gives the same id).
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] if its (name, version) is in use with another digest.
+    async fn pin_definition(&self, definition: &Definition) -> Result<DefinitionId>;
+    /// All definitions ever pinned.
+    async fn definitions(&self) -> Result<Vec<(DefinitionId, Definition)>>;
+
+    // Ownership.
+
+    async fn shard_count(&self) -> Result<ShardCount>;
+    /// Shows that `instance` is alive for `lease` from now, and renews the leases of the shards it owns.
+    async fn heartbeat(&self, instance: &InstanceId, lease: Millis) -> Result<Membership>;
+    /// Takes a shard that is free, expired, or already `instance`'s own: its epoch grows by one, which waits for a
+    /// transaction of the former owner to end. `None` if a live instance owns it.
+    async fn take_shard(&self, shard: ShardId, instance: &InstanceId, lease: Millis) -> Result<Option<ShardGrant>>;
+    /// Gives a shard up, if `epoch` is still its epoch.
+    async fn release_shard(&self, shard: ShardId, epoch: u64) -> Result<()>;
+    /// Says that the instance is gone; its shards are free at once.
+    async fn leave(&self, instance: &InstanceId) -> Result<()>;
+
+    // Recovery.
+
+    /// The live sagas of a shard with an id above `after`, in order of id, at most `limit`.
+    async fn live_sagas(&self, shard: ShardId, after: Option<SagaId>, limit: usize) -> Result<Vec<SagaRecord>>;
+    /// History rows of a shard with a `shard_seq` above `after`, in order, at most `limit`.
+    async fn rows_after(&self, shard: ShardId, after: u64, limit: usize) -> Result<Vec<HistoryRow>>;
+
+    // The one write of the engine.
+
+    /// Stores a batch in one transaction: fence, keys, sagas, history, answers, dead letters.
+    async fn commit(&self, batch: &Batch) -> Result<Committed>;
+
+    // Reads.
+
+    /// The sagas of these ids that exist, in any order.
+    async fn sagas(&self, ids: &[SagaId]) -> Result<Vec<SagaRecord>>;
+    /// The history of a saga, in order of `seq`; empty if there is no such saga.
+    async fn history(&self, saga: SagaId) -> Result<Vec<HistoryRow>>;
+    /// The orders of a user, newest first, and how many there are.
+    async fn orders_of(&self, user: Uuid, offset: u64, limit: u64) -> Result<Page<SagaRecord>>;
+    /// The saga that a key stands for.
+    async fn key(&self, key: &IdempotencyKey) -> Result<Option<KeyRecord>>;
+    /// What the owner of each of these shards last said of commands that no worker has taken (see [`ShardState`]).
+    async fn untaken(&self, shard: ShardId) -> Result<rows::Untaken>;
+
+    // Operators.
+
+    /// Stores an operator's request: pending (for the owner of its saga's shard) or already answered.
+    async fn put_request(&self, request: &AdminRequest) -> Result<()>;
+    /// Pending requests for these shards, oldest first.
+    async fn pending_requests(&self, shards: &[ShardId]) -> Result<Vec<AdminRequest>>;
+    /// The answers to these requests, as far as there are any.
+    async fn answers(&self, requests: &[Uuid]) -> Result<Vec<AdminAnswer>>;
+    /// Takes a pending request back; `false` if it has been answered.
+    async fn withdraw_request(&self, request: Uuid) -> Result<bool>;
+
+    /// Dead letters, newest first.
+    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<Page<DeadLetter>>;
+
+    /// Whether the store answers; the sentence says why not.
+    async fn ping(&self) -> Result<()>;
+}
