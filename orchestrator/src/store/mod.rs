@@ -24,6 +24,8 @@ pub enum Committed {
     FenceLost(Vec<ShardId>),
     /// These keys of the batch (by index in `keys`) are taken by a saga stored before.
     KeysTaken(Vec<usize>),
+    /// These requests are not pending any more: their askers have withdrawn them.
+    RequestsWithdrawn(Vec<Uuid>),
 }
 
 /// Why a store did not do what it was asked.
