@@ -192,7 +192,7 @@ impl CommitLoop {
                 Err(StoreError::OutcomeUnknown(why)) => {
                     tracing::warn!(error = %why, "A commit may or may not be stored; taking the shards again");
                     parts.push(part);
-                    return self.into_doubt(parts);
+                    return self.begin_doubt(parts);
                 }
                 Err(error @ StoreError::Unavailable(_)) => {
                     self.back_off(&mut part, &mut failures, &error).await;
@@ -251,7 +251,7 @@ impl CommitLoop {
         let Acts { send, changed } = self.core.settle(draft, batch, &inputs);
         self.parts.bus.send(send);
         for (index, record) in stored {
-            answer(&mut inputs[index], Submitted::Stored(record));
+            answer(&mut inputs[index], Submitted::Stored(Box::new(record)));
         }
         for (index, why) in failed {
             answer(&mut inputs[index], Submitted::Failed(why));
@@ -354,7 +354,7 @@ impl CommitLoop {
         });
     }
 
-    fn into_doubt(&mut self, parts: Vec<Part>) {
+    fn begin_doubt(&mut self, parts: Vec<Part>) {
         let inputs = parts.into_iter().flat_map(|part| part.inputs);
         let owned = self.core.owned();
         self.doubt.begin(inputs, &owned);

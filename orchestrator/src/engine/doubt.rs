@@ -13,7 +13,7 @@ use crate::store::Store;
 /// Submissions whose commit is in doubt.
 #[derive(Debug)]
 pub struct Doubt {
-    submissions: Vec<Box<Submission>>,
+    submissions: Vec<Submission>,
     /// Tells the keeper of leases which shards to take again; empty when there is no doubt.
     retake: watch::Sender<Vec<ShardId>>,
 }
@@ -36,7 +36,7 @@ impl Doubt {
     /// Keeps the submissions among `inputs` and asks for the shards to be taken again.
     pub fn begin(&mut self, inputs: impl Iterator<Item = Input>, owned: &[ShardId]) {
         self.submissions.extend(inputs.filter_map(|input| match input {
-            Input::Submission(submission) => Some(submission),
+            Input::Submission(submission) => Some(*submission),
             Input::Reply(_) | Input::Request(_) | Input::Internal { .. } => None,
         }));
         self.retake.send_replace(owned.to_vec());
@@ -44,7 +44,7 @@ impl Doubt {
 
     /// The shards have been taken again, by this instance or another: what is stored is stored. Returns the
     /// submissions that are not, to be tried again.
-    pub async fn resolve(&mut self, store: &dyn Store) -> Vec<Box<Submission>> {
+    pub async fn resolve(&mut self, store: &dyn Store) -> Vec<Submission> {
         let ids: Vec<_> = self.submissions.iter().filter_map(|s| s.minted.map(|(id, _)| id)).collect();
         let stored = loop {
             match store.sagas(&ids).await {
@@ -60,7 +60,7 @@ impl Doubt {
         for mut submission in std::mem::take(&mut self.submissions) {
             let found = stored.iter().find(|record| submission.minted.is_some_and(|(id, _)| id == record.saga.id));
             match found {
-                Some(record) => submission.answer.give(Submitted::Stored(record.clone())),
+                Some(record) => submission.answer.give(Submitted::Stored(Box::new(record.clone()))),
                 None => {
                     submission.answer.unclaim();
                     submission.minted = None;

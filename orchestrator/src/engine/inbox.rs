@@ -29,9 +29,9 @@ pub struct Inbox {
 #[derive(Debug, Default)]
 struct Queues {
     control: VecDeque<Control>,
-    replies: VecDeque<Box<ReplyInput>>,
-    requests: VecDeque<Box<AdminRequest>>,
-    submissions: VecDeque<Box<Submission>>,
+    replies: VecDeque<ReplyInput>,
+    requests: VecDeque<AdminRequest>,
+    submissions: VecDeque<Submission>,
 }
 
 /// What a turn of the loop takes.
@@ -54,7 +54,7 @@ impl Inbox {
     }
 
     /// Puts replies in; waits for room first.
-    pub async fn replies(&self, replies: Vec<Box<ReplyInput>>) {
+    pub async fn replies(&self, replies: Vec<ReplyInput>) {
         loop {
             let room = self.room.notified();
             {
@@ -70,7 +70,7 @@ impl Inbox {
     }
 
     pub fn request(&self, request: AdminRequest) {
-        self.lock().requests.push_back(Box::new(request));
+        self.lock().requests.push_back(request);
         self.filled.notify_one();
     }
 
@@ -78,11 +78,11 @@ impl Inbox {
     ///
     /// # Errors
     /// Gives it back if the queue is full.
-    pub fn submit(&self, submission: Box<Submission>) -> Result<(), Box<Submission>> {
+    pub fn submit(&self, submission: Submission) -> Result<(), Box<Submission>> {
         {
             let mut queues = self.lock();
             if queues.submissions.len() >= MAX_SUBMISSIONS {
-                return Err(submission);
+                return Err(Box::new(submission));
             }
             queues.submissions.push_back(submission);
         }
@@ -91,7 +91,7 @@ impl Inbox {
     }
 
     /// Puts submissions back in front, in order.
-    pub fn resubmit(&self, submissions: Vec<Box<Submission>>) {
+    pub fn resubmit(&self, submissions: Vec<Submission>) {
         let mut queues = self.lock();
         for submission in submissions.into_iter().rev() {
             queues.submissions.push_front(submission);
@@ -117,12 +117,14 @@ impl Inbox {
         let control = queues.control.drain(..).collect();
         let mut inputs = Vec::new();
         let replies = queues.replies.len().min(MAX_TURN);
-        inputs.extend(queues.replies.drain(..replies).map(Input::Reply));
+        inputs.extend(queues.replies.drain(..replies).map(|reply| Input::Reply(Box::new(reply))));
         let requests = queues.requests.len().min(MAX_TURN);
-        inputs.extend(queues.requests.drain(..requests).map(Input::Request));
+        inputs.extend(queues.requests.drain(..requests).map(|request| Input::Request(Box::new(request))));
         if admit {
             let submissions = queues.submissions.len().min(MAX_TURN);
-            inputs.extend(queues.submissions.drain(..submissions).map(Input::Submission));
+            inputs.extend(
+                queues.submissions.drain(..submissions).map(|submission| Input::Submission(Box::new(submission))),
+            );
         }
         let more =
             !queues.replies.is_empty() || !queues.requests.is_empty() || (admit && !queues.submissions.is_empty());

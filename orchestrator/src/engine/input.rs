@@ -63,7 +63,7 @@ pub struct KeyedRequest {
 /// What became of a submission.
 #[derive(Debug, Clone)]
 pub enum Submitted {
-    Stored(SagaRecord),
+    Stored(Box<SagaRecord>),
     /// Its key stands for a saga stored before; nothing was stored.
     KeyTaken,
     /// Nothing was stored; it may be tried again.

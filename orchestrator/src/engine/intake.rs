@@ -18,7 +18,7 @@ pub async fn run(bus: Arc<dyn Bus>, inbox: Arc<Inbox>, shutdown: CancellationTok
         };
         let replies = incoming
             .into_iter()
-            .map(|(shard, incoming)| Box::new(ReplyInput { shard, reading: read(&incoming), incoming }))
+            .map(|(shard, incoming)| ReplyInput { shard, reading: read(&incoming), incoming })
             .collect();
         tokio::select! {
             () = inbox.replies(replies) => {}

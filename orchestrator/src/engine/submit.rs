@@ -119,7 +119,7 @@ impl Front {
             minted: None,
             answer,
         };
-        self.inbox.submit(Box::new(submission)).map_err(|_| StartError::Overloaded)?;
+        self.inbox.submit(submission).map_err(|_| StartError::Overloaded)?;
         let submitted = match tokio::time::timeout(PATIENCE, &mut receiver).await {
             Ok(submitted) => submitted,
             Err(_) if withdrawal.withdraw() => {
@@ -128,7 +128,7 @@ impl Front {
             Err(_) => tokio::time::timeout(LAST_WAIT, &mut receiver).await.map_err(|_| StartError::InDoubt)?,
         };
         match submitted {
-            Ok(Submitted::Stored(record)) => Ok(Started { record, replayed: false }),
+            Ok(Submitted::Stored(record)) => Ok(Started { record: *record, replayed: false }),
             Ok(Submitted::KeyTaken) => Err(StartError::KeyReused),
             Ok(Submitted::Unavailable(why)) => Err(StartError::Unavailable(why)),
             Ok(Submitted::Failed(why)) => Err(StartError::Failed(why)),
