@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::definition::StepIndex;
-use crate::event::{Actor, Verb};
+use crate::event::{Action, Actor};
 use crate::json::RawJson;
 use crate::micros::Micros;
 use crate::state::{CommandRef, Failure, Kind, Outcome, Phase, StuckCause};
@@ -65,11 +65,19 @@ pub struct RowData {
     pub partition: Option<i32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none", flatten)]
-    pub verb: Option<Verb>,
+    /// What an operator asked for: the name of the verb, then what it carried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verb: Option<Action>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The input that a replay with a new one replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_step: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<RawJson>,
+    /// The step that a `skip` left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// The step's own input that a replay with a new one replaced; none if it was the saga's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_input: Option<RawJson>,
     // What was decided.
@@ -77,7 +85,7 @@ pub struct RowData {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<NextCommand>,
     /// When the next attempt is due.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::micros::rfc3339")]
     pub retry_at: Option<Micros>,
     /// The domain events of this transition, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

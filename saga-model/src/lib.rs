@@ -40,6 +40,8 @@ pub mod ids;
 pub mod json;
 pub mod micros;
 pub mod money;
+pub mod render;
+pub mod retry;
 pub mod state;
 pub mod wire;
 
