@@ -76,7 +76,11 @@ async fn orders_survive(clients: &[Client], books: &Client, count: usize, killer
             *sold.entry(SKUS[n % SKUS.len()]).or_default() += 1;
         }
         let notices = books.get(&format!("/notifications?orderId={id}")).await.body["entries"].clone();
-        assert_eq!(notices.as_array().unwrap().iter().filter(|entry| entry["outcome"] == status).count(), 1, "{notices}");
+        assert_eq!(
+            notices.as_array().unwrap().iter().filter(|entry| entry["outcome"] == status).count(),
+            1,
+            "{notices}"
+        );
     }
     let unique: std::collections::BTreeSet<&String> = placed.iter().map(|(id, _)| id).collect();
     assert_eq!(unique.len(), count, "two orders have one id");

@@ -223,7 +223,14 @@ async fn a_refund_that_fails_is_stuck_until_an_operator_replays_it() {
         order: "CANCELLED",
         reason: Some("STEP_TIMEOUT"),
         history: "",
-        events: &["order.created", "inventory.reserved", "payment.failed", "payment.refunded", "inventory.released", "order.cancelled"],
+        events: &[
+            "order.created",
+            "inventory.reserved",
+            "payment.failed",
+            "payment.refunded",
+            "inventory.released",
+            "order.cancelled",
+        ],
         money: (1, 1),
         stock: (0, 0),
     };

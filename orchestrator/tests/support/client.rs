@@ -33,7 +33,13 @@ impl Client {
     }
 
     /// Sends a request; no answer (refused, cut off) is an error.
-    pub async fn try_send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Json>) -> Result<Reply, reqwest::Error> {
+    pub async fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Json>,
+    ) -> Result<Reply, reqwest::Error> {
         let method = method.parse().unwrap();
         let mut request = self.http.request(method, format!("{}{path}", self.base));
         for (name, value) in headers {

@@ -1,6 +1,6 @@
 //! A whole system as its users run it: `saga serve` and workers as processes of their own, on real Postgres,
 //! Kafka and Redis. Each [`Stack`] has its own database, topics and Redis number, so stacks run side by side.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 
 mod client;
 mod process;

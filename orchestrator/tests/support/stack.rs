@@ -49,7 +49,11 @@ impl Stack {
         sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.expect("a database can be made");
         let (base, _) = admin_url.rsplit_once('/').expect("DATABASE_URL ends with a database");
         // Redis has 16 numbers; a number that is used again is emptied first.
-        let redis = format!("{}/{}", service("REDIS_URL").trim_end_matches('/'), REDIS_NUMBER.fetch_add(1, Ordering::Relaxed) % 15 + 1);
+        let redis = format!(
+            "{}/{}",
+            service("REDIS_URL").trim_end_matches('/'),
+            REDIS_NUMBER.fetch_add(1, Ordering::Relaxed) % 15 + 1
+        );
         let prefix = format!("t{}.", &id[..12]);
         let defaults = [
             ("DATABASE_URL", format!("{base}/{database}")),
@@ -87,7 +91,8 @@ impl Stack {
 
     fn flush_redis(&mut self) {
         let url = self.env["REDIS_URL"].clone();
-        let mut connection = redis::Client::open(url).expect("REDIS_URL is one").get_connection().expect("Redis answers");
+        let mut connection =
+            redis::Client::open(url).expect("REDIS_URL is one").get_connection().expect("Redis answers");
         redis::cmd("FLUSHDB").exec(&mut connection).expect("Redis answers");
     }
 
@@ -133,7 +138,9 @@ impl Stack {
             pace.tick().await;
             match client.try_send("GET", "/readyz", &[], None).await {
                 Ok(reply) if reply.status == 200 && reply.body["status"] == "ready" => return,
-                other => assert!(Instant::now() < until, "{name} is not ready: {other:?}\n{}", self.processes[name].output()),
+                other => {
+                    assert!(Instant::now() < until, "{name} is not ready: {other:?}\n{}", self.processes[name].output())
+                }
             }
         }
     }
