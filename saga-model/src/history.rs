@@ -1,5 +1,7 @@
 //! The history: one row a transition, enough to fold back into the state.
 
+mod fold;
+
 use serde::{Deserialize, Serialize};
 
 use crate::definition::StepIndex;
@@ -8,12 +10,15 @@ use crate::json::RawJson;
 use crate::micros::Micros;
 use crate::state::{CommandRef, Failure, Kind, Outcome, Phase, StuckCause};
 
+pub use fold::{FoldError, event_of, fold, fold_each};
+
 /// One transition of a saga.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Row {
     /// Gapless from 1.
     pub seq: u32,
     pub at: Micros,
+    #[serde(rename = "type")]
     pub kind: RowKind,
     /// None for what concerns no step, `SagaStarted` included.
     pub step: Option<StepIndex>,

@@ -43,6 +43,7 @@ pub mod money;
 pub mod render;
 pub mod retry;
 pub mod state;
+pub mod view;
 pub mod wire;
 
 pub use advance::advance;

@@ -35,6 +35,19 @@ impl Millis {
     }
 }
 
+/// As settings give it: a whole number of the largest unit that fits, `500ms`, `10s`, `90m`, `24h`.
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("0ms"),
+            n if n % 3_600_000 == 0 => write!(f, "{}h", n / 3_600_000),
+            n if n % 60_000 == 0 => write!(f, "{}m", n / 60_000),
+            n if n % 1000 == 0 => write!(f, "{}s", n / 1000),
+            n => write!(f, "{n}ms"),
+        }
+    }
+}
+
 /// RFC 3339 in UTC with `Z` and six fraction digits. Points outside the years 0 to 9999 print as the nearest one inside.
 impl fmt::Display for Micros {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -121,6 +134,14 @@ mod tests {
         ] {
             assert_eq!(Micros(micros).to_string(), text);
         }
+    }
+
+    #[test]
+    fn spans_print_as_settings_give_them() {
+        for (millis, text) in [(0, "0ms"), (500, "500ms"), (1500, "1500ms"), (10_000, "10s"), (5_400_000, "90m")] {
+            assert_eq!(Millis(millis).to_string(), text);
+        }
+        assert_eq!(Millis(86_400_000).to_string(), "24h");
     }
 
     #[test]

@@ -174,6 +174,7 @@ impl Draft<'_> {
                 self.action_rejected(question, error(reply));
             }
             (Kind::Compensate, Outcome::Rejected | Outcome::Retryable | Outcome::Unknown) => {
+                self.data.outcome = Some(reply.outcome); // a budget used up has this kind of row too
                 self.data.error = Some(error(reply));
                 self.undo_rejected(question, error(reply));
             }

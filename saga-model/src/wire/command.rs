@@ -115,17 +115,17 @@ struct ObjectPayload<'a> {
 /// The input of an order, looked into without copying.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct OrderInput<'a> {
+pub(crate) struct OrderInput<'a> {
     #[serde(borrow)]
-    pub(super) user_id: &'a str,
+    pub(crate) user_id: &'a str,
     #[serde(borrow)]
-    pub(super) amount: &'a RawValue,
+    pub(crate) amount: &'a RawValue,
     #[serde(borrow)]
-    pub(super) currency: &'a str,
+    pub(crate) currency: &'a str,
     #[serde(borrow)]
-    pub(super) items: &'a RawValue,
+    pub(crate) items: &'a RawValue,
     #[serde(borrow, default)]
-    pub(super) payment_method: Option<&'a str>,
+    pub(crate) payment_method: Option<&'a str>,
 }
 
 /// The outputs of the steps that succeeded, by name, in order.

@@ -109,7 +109,7 @@ impl Run {
             Advance::Changed(_) => self.rows.last().unwrap(),
             other => panic!(
                 "{event:?} changes nothing: {other:?} of {}",
-                saga_model::render::tree(&self.definition, &self.saga)
+                saga_model::render::state(&self.definition, &self.saga)
             ),
         }
     }
