@@ -8,7 +8,6 @@ use super::commit_loop::CommitLoop;
 use super::draft::Draft;
 use super::drafting::Loaded;
 use super::input::{Input, Submitted};
-use super::settle::Acts;
 use crate::store::rows::{Batch, SagaRecord};
 use crate::store::{Committed, StoreError};
 
@@ -121,8 +120,8 @@ impl CommitLoop {
             draft.members.iter().filter_map(|member| Some((member.submission?, member.record.clone()))).collect();
         let failed = std::mem::take(&mut draft.failed);
         self.parts.watchers.count(&draft);
-        let answered = !draft.answers.is_empty();
-        let Acts { send, changed } = self.core.settle(draft, batch, &inputs);
+        self.parts.watchers.stored(&draft);
+        let send = self.core.settle(draft, batch, &inputs);
         self.parts.bus.send(send);
         for (index, record) in stored {
             answer(&mut inputs[index], Submitted::Stored(Box::new(record)));
@@ -130,7 +129,6 @@ impl CommitLoop {
         for (index, why) in failed {
             answer(&mut inputs[index], Submitted::Failed(why));
         }
-        self.parts.watchers.changed(&changed, answered);
     }
 
     fn remove(&self, part: &mut Part, indices: &[usize], because: &Submitted) {

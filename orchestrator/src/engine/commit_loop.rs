@@ -80,7 +80,7 @@ impl CommitLoop {
         for ack in self.parts.acks.take() {
             self.core.note_ack(&ack);
         }
-        let admit = self.doubt.is_none() && self.parts.bus.unacked() < MAX_UNACKED;
+        let admit = self.doubt.is_none() && self.core.owns_any() && self.parts.bus.unacked() < MAX_UNACKED;
         let taken = self.parts.inbox.take(admit);
         for control in taken.control {
             self.control(control).await;
@@ -104,12 +104,14 @@ impl CommitLoop {
 
     async fn control(&mut self, control: Control) {
         match control {
-            Control::Install(loaded) => {
+            Control::Install { loaded, done } => {
                 let (shard, offset) = (loaded.grant.shard, loaded.grant.reply_offset);
                 tracing::info!(%shard, epoch = loaded.grant.epoch, sagas = loaded.live.len(), "Shard taken");
                 let send = self.core.install(*loaded, self.parts.clock.now());
                 self.parts.bus.send(send);
                 self.parts.bus.assign_replies(shard, offset);
+                self.parts.watchers.set_owned(self.core.owned());
+                let _ = done.send(()); // the keeper may have ended
             }
             Control::Release { shard, done } => {
                 let epoch = self.drop_shard(shard);
@@ -117,13 +119,13 @@ impl CommitLoop {
                 let _ = done.send(epoch);
             }
             Control::Retaken => self.resolve_doubt().await,
-            Control::Progress { topic, progress } => {
+            Control::Progress { topic, progress, done } => {
                 let send = self.core.note_progress(&topic, &progress, self.parts.clock.now());
                 self.parts.bus.send(send);
+                let _ = done.send(()); // whoever looked may have ended
             }
             Control::ReplyEnd { shard, end } => self.core.note_reply_end(shard, end),
         }
-        self.parts.watchers.set_owned(self.core.owned());
     }
 
     pub(super) fn drop_shard(&mut self, shard: ShardId) -> Option<u64> {
@@ -171,7 +173,7 @@ impl CommitLoop {
     }
 
     async fn resolve_doubt(&mut self) {
-        let resubmit = self.doubt.resolve(self.parts.store.as_ref()).await;
+        let resubmit = self.doubt.resolve(self.parts.store.as_ref(), &self.shutdown).await;
         self.parts.inbox.resubmit(resubmit);
     }
 }
