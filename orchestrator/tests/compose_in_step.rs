@@ -107,18 +107,14 @@ fn versions() -> BTreeMap<String, String> {
 }
 
 fn compose() -> Compose {
-    let mut file: serde_yaml_ng::Value =
-        serde_yaml_ng::from_str(&read("docker-compose.yml")).unwrap();
+    let mut file: serde_yaml_ng::Value = serde_yaml_ng::from_str(&read("docker-compose.yml")).unwrap();
     file.apply_merge().unwrap();
     serde_yaml_ng::from_value(file).unwrap()
 }
 
 fn programs(compose: &Compose) -> impl Iterator<Item = (&String, &Service)> {
     let image = &compose.services["orchestrator"].image;
-    compose
-        .services
-        .iter()
-        .filter(move |(_, service)| service.image == *image)
+    compose.services.iter().filter(move |(_, service)| service.image == *image)
 }
 
 #[test]
@@ -130,10 +126,7 @@ fn images_are_of_the_versions_that_run_natively() {
         ("redis", "redis", "REDIS_MAJOR"),
         ("jaeger", "jaegertracing/jaeger", "JAEGER_VERSION"),
     ] {
-        assert_eq!(
-            compose.services[service].image,
-            format!("{image}:{}", versions[version])
-        );
+        assert_eq!(compose.services[service].image, format!("{image}:{}", versions[version]));
     }
 }
 
@@ -142,23 +135,12 @@ fn the_dockerfile_builds_with_the_listed_versions() {
     let (dockerfile, versions) = (read("deploy/Dockerfile"), versions());
     for name in ["RUST_VERSION", "DEBIAN_CODENAME", "CARGO_CHEF_VERSION"] {
         let line = format!("ARG {name}={}", versions[name]);
-        assert!(
-            dockerfile.lines().any(|l| l == line),
-            "deploy/Dockerfile lacks `{line}`"
-        );
+        assert!(dockerfile.lines().any(|l| l == line), "deploy/Dockerfile lacks `{line}`");
     }
 
-    let number = |version: &str| -> Vec<u32> {
-        version
-            .split('.')
-            .map(|part| part.parse().unwrap())
-            .collect()
-    };
+    let number = |version: &str| -> Vec<u32> { version.split('.').map(|part| part.parse().unwrap()).collect() };
     let needed = &pairs("Cargo.toml", "=")["rust-version"];
-    assert!(
-        number(&versions["RUST_VERSION"]) >= number(needed),
-        "the workspace needs Rust {needed}"
-    );
+    assert!(number(&versions["RUST_VERSION"]) >= number(needed), "the workspace needs Rust {needed}");
 }
 
 #[test]
@@ -171,24 +153,18 @@ fn processes_have_the_same_commands_and_ports() {
         commands.insert(name, command.to_string());
         assert_eq!(service.variable("HTTP_ADDR"), format!("0.0.0.0:{port}"));
         assert_eq!(service.ports, [format!("127.0.0.1:{port}:{port}")]);
-        assert_eq!(
-            service.healthcheck.as_ref().unwrap().test,
-            ["CMD", "healthcheck", port]
-        );
+        assert_eq!(service.healthcheck.as_ref().unwrap().test, ["CMD", "healthcheck", port]);
     }
-    let composed: BTreeMap<_, _> = programs(&compose)
-        .map(|(name, s)| (name.as_str(), s.command.join(" ")))
-        .collect();
+    let composed: BTreeMap<_, _> = programs(&compose).map(|(name, s)| (name.as_str(), s.command.join(" "))).collect();
     assert_eq!(composed, commands);
 
     assert!(run.contains("\"$programs/saga\" migrate\n"));
     assert!(run.contains("start serve \"$programs/saga\" serve\n"));
-    assert!(run.contains("for name in inventory payment notification; do start \"$name\" \"$programs/worker\" \"$name\""));
+    assert!(
+        run.contains("for name in inventory payment notification; do start \"$name\" \"$programs/worker\" \"$name\"")
+    );
     for (_, _, port) in PROCESSES {
-        assert!(
-            run.contains(&format!("]=${port}")),
-            "deploy/local/run does not use {port}"
-        );
+        assert!(run.contains(&format!("]=${port}")), "deploy/local/run does not use {port}");
     }
 }
 
@@ -209,26 +185,13 @@ fn settings_are_known_and_have_the_same_values() {
     let mut composed = BTreeMap::<&str, BTreeSet<String>>::new();
     for (name, service) in programs(&compose) {
         for setting in service.environment.keys() {
-            assert!(
-                known.contains(setting.as_str()),
-                "{name}: unknown setting {setting}"
-            );
-            composed
-                .entry(setting)
-                .or_default()
-                .insert(service.variable(setting));
+            assert!(known.contains(setting.as_str()), "{name}: unknown setting {setting}");
+            composed.entry(setting).or_default().insert(service.variable(setting));
         }
     }
     for (setting, value) in &demo {
-        assert!(
-            known.contains(setting.as_str()),
-            "deploy/demo.env: unknown setting {setting}"
-        );
-        assert_eq!(
-            composed.get(setting.as_str()),
-            Some(&BTreeSet::from([value.clone()])),
-            "{setting}"
-        );
+        assert!(known.contains(setting.as_str()), "deploy/demo.env: unknown setting {setting}");
+        assert_eq!(composed.get(setting.as_str()), Some(&BTreeSet::from([value.clone()])), "{setting}");
     }
     // The shop as people know it, and a divisor of the 64 slots.
     assert_eq!(demo["INVENTORY_DEFAULT_STOCK"], "100");
@@ -249,17 +212,9 @@ fn addresses_lead_to_the_services() {
     for (_, service) in programs(&compose) {
         assert_eq!(service.variable("DATABASE_URL"), database);
         assert_eq!(service.variable("REDIS_URL"), "redis://redis:6379");
-        assert_eq!(
-            service.variable("OTEL_EXPORTER_OTLP_ENDPOINT"),
-            "http://jaeger:4318"
-        );
+        assert_eq!(service.variable("OTEL_EXPORTER_OTLP_ENDPOINT"), "http://jaeger:4318");
         let broker = format!("INSIDE://{}", service.variable("KAFKA_BROKERS"));
-        assert!(
-            kafka
-                .variable("KAFKA_ADVERTISED_LISTENERS")
-                .split(',')
-                .any(|l| l == broker)
-        );
+        assert!(kafka.variable("KAFKA_ADVERTISED_LISTENERS").split(',').any(|l| l == broker));
     }
 }
 
@@ -268,14 +223,9 @@ fn nothing_starts_before_what_it_needs() {
     let compose = compose();
     let conditions = |name: &str| -> BTreeMap<&str, &str> {
         let needs = compose.services[name].depends_on.iter();
-        needs
-            .map(|(name, dependency)| (name.as_str(), dependency.condition.as_str()))
-            .collect()
+        needs.map(|(name, dependency)| (name.as_str(), dependency.condition.as_str())).collect()
     };
-    let services = [
-        ("postgres", "service_healthy"),
-        ("kafka", "service_healthy"),
-    ];
+    let services = [("postgres", "service_healthy"), ("kafka", "service_healthy")];
     assert_eq!(conditions("migrate"), BTreeMap::from(services));
     for (name, _, _) in PROCESSES {
         let mut needs = BTreeMap::from(services);
@@ -286,15 +236,7 @@ fn nothing_starts_before_what_it_needs() {
         assert_eq!(conditions(name), needs, "{name}");
     }
     for name in ["postgres", "kafka", "redis"] {
-        assert!(
-            !compose.services[name]
-                .healthcheck
-                .as_ref()
-                .unwrap()
-                .test
-                .is_empty(),
-            "{name}"
-        );
+        assert!(!compose.services[name].healthcheck.as_ref().unwrap().test.is_empty(), "{name}");
     }
 }
 
@@ -314,28 +256,14 @@ fn the_broker_is_set_as_natively() {
 #[test]
 fn postgres_and_redis_are_set_as_natively() {
     let compose = compose();
-    let postgres: Vec<String> = compose.services["postgres"]
-        .command
-        .iter()
-        .skip(1)
-        .filter(|a| *a != "-c")
-        .cloned()
-        .collect();
-    let natively: BTreeSet<String> = pairs("deploy/local/conf/postgres.conf", "=")
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
+    let postgres: Vec<String> =
+        compose.services["postgres"].command.iter().skip(1).filter(|a| *a != "-c").cloned().collect();
+    let natively: BTreeSet<String> =
+        pairs("deploy/local/conf/postgres.conf", "=").iter().map(|(name, value)| format!("{name}={value}")).collect();
     assert_eq!(postgres.into_iter().collect::<BTreeSet<_>>(), natively);
 
     let redis = &compose.services["redis"].command[1..];
-    let redis: BTreeMap<String, String> = redis
-        .chunks(2)
-        .map(|pair| {
-            (
-                pair[0].trim_start_matches("--").to_string(),
-                pair[1].clone(),
-            )
-        })
-        .collect();
+    let redis: BTreeMap<String, String> =
+        redis.chunks(2).map(|pair| (pair[0].trim_start_matches("--").to_string(), pair[1].clone())).collect();
     assert_eq!(redis, pairs("deploy/local/conf/redis.conf", " "));
 }

@@ -8,6 +8,7 @@ use super::commit_loop::CommitLoop;
 use super::draft::Draft;
 use super::drafting::Loaded;
 use super::input::{Input, Submitted};
+use super::trace;
 use crate::store::rows::{Batch, SagaRecord};
 use crate::store::{Committed, StoreError};
 
@@ -109,6 +110,7 @@ impl CommitLoop {
 
     /// Nothing changed but how far replies were read; the store learns it by and by.
     fn only_marks(&mut self, draft: Draft, batch: &Batch, part: &mut Part) {
+        self.parts.meters.read(&draft, &part.inputs);
         for (index, why) in draft.failed {
             answer(&mut part.inputs[index], Submitted::Failed(why));
         }
@@ -119,7 +121,10 @@ impl CommitLoop {
         let stored: Vec<(usize, SagaRecord)> =
             draft.members.iter().filter_map(|member| Some((member.submission?, member.record.clone()))).collect();
         let failed = std::mem::take(&mut draft.failed);
-        self.parts.watchers.count(&draft);
+        self.parts.meters.stored(&self.core, &draft, &inputs);
+        if self.parts.tracer.is_on() {
+            draft.ended.iter().for_each(|attempt| trace::make_span(&self.parts.tracer, attempt));
+        }
         self.parts.watchers.stored(&draft);
         let send = self.core.settle(draft, batch, &inputs);
         self.parts.bus.send(send);

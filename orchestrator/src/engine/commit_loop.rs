@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use saga_model::ids::ShardId;
+use service::telemetry::Tracer;
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
@@ -12,6 +13,7 @@ use super::core::Core;
 use super::doubt::Doubt;
 use super::draft::Draft;
 use super::inbox::Inbox;
+use super::meters::Meters;
 use super::watchers::Watchers;
 use crate::bus::{Ack, Bus};
 use crate::store::{Committed, Store};
@@ -45,6 +47,8 @@ pub struct Parts {
     pub inbox: Arc<Inbox>,
     pub acks: Arc<Acks>,
     pub watchers: Arc<Watchers>,
+    pub meters: Meters,
+    pub tracer: Tracer,
 }
 
 pub struct CommitLoop {
@@ -108,6 +112,7 @@ impl CommitLoop {
                 let (shard, offset) = (loaded.grant.shard, loaded.grant.reply_offset);
                 tracing::info!(%shard, epoch = loaded.grant.epoch, sagas = loaded.live.len(), "Shard taken");
                 let send = self.core.install(*loaded, self.parts.clock.now());
+                self.weigh(shard, 1);
                 self.parts.bus.send(send);
                 self.parts.bus.assign_replies(shard, offset);
                 self.parts.watchers.set_owned(self.core.owned());
@@ -128,8 +133,14 @@ impl CommitLoop {
         }
     }
 
+    /// Takes the sagas of a shard in or out of the count of what is in flight.
+    fn weigh(&self, shard: ShardId, by: i64) {
+        self.core.sagas.values().filter(|live| live.shard == shard).for_each(|live| self.parts.meters.weigh(live, by));
+    }
+
     pub(super) fn drop_shard(&mut self, shard: ShardId) -> Option<u64> {
         self.parts.bus.unassign_replies(shard);
+        self.weigh(shard, -1);
         let epoch = self.core.drop_shard(shard);
         self.parts.inbox.retain_replies(|reply| reply.shard != shard);
         self.parts.watchers.set_owned(self.core.owned());

@@ -1,11 +1,10 @@
 //! Who waits for a saga, and what the loop tells the tasks around it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use saga_model::SagaId;
-use saga_model::advance::Ignored;
 use saga_model::ids::ShardId;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -34,7 +33,6 @@ struct State {
     waiting: HashMap<SagaId, Vec<oneshot::Sender<SagaRecord>>>,
     /// Sagas that somebody has begun to wait for: they may have come to rest just before.
     hot: Vec<SagaId>,
-    ignored: BTreeMap<Ignored, u64>,
 }
 
 impl Watchers {
@@ -66,21 +64,6 @@ impl Watchers {
     /// Command topics in which something waits to be taken.
     pub fn waiting_topics(&self) -> Vec<String> {
         self.lock().topics.clone()
-    }
-
-    /// Counts what a stored draft ignored.
-    pub fn count(&self, draft: &Draft) {
-        if !draft.ignored.is_empty() {
-            let mut state = self.lock();
-            for (why, times) in &draft.ignored {
-                *state.ignored.entry(*why).or_default() += u64::from(*times);
-            }
-        }
-    }
-
-    /// How many replies were ignored, by reason.
-    pub fn ignored(&self) -> BTreeMap<Ignored, u64> {
-        self.lock().ignored.clone()
     }
 
     /// A draft is stored: whoever waits for one of its sagas is told at once.
