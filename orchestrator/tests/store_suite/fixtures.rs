@@ -9,7 +9,7 @@ use orchestrator::store::rows::{
 };
 use orchestrator::store::{Committed, InstanceId, Result};
 use saga_model::definition::{Policy, StepIndex};
-use saga_model::event::{Actor, Verb};
+use saga_model::event::{Actor, Action};
 use saga_model::history::{Emitted, NextCommand, Row, RowData, RowKind};
 use saga_model::ids::{ShardCount, ShardId};
 use saga_model::json::RawJson;
@@ -178,7 +178,8 @@ pub fn crowded_row(seq: u32, at: Micros) -> Row {
             error: Some(Failure::new("CODE", "why")),
             partition: Some(3),
             offset: Some(i64::MAX),
-            verb: Some(Verb::Skip { step: "notify-customer".to_owned() }),
+            verb: Some(Action::Skip),
+            step: Some("notify-customer".to_owned()),
             reason: Some("because".to_owned()),
             next: Some(NextCommand { step: "charge-payment".to_owned(), kind: Kind::Action, round: 1, attempt: 1 }),
             retry_at: Some(at.plus(9)),
