@@ -35,8 +35,10 @@ pub async fn migrate(args: MigrateArgs) -> Result<(), Stop> {
     migrations::migrate(store.connection(), partitions.get()).await.map_err(|error| Stop::Failed(chain(&error)))?;
     tracing::info!(shards = partitions.get(), "The database schema is up to date");
     let admin = Admin::new(&args.connections.kafka_brokers, "saga").map_err(|error| Stop::Failed(error.to_string()))?;
+    let topics = topics::ALL.map(|topic| args.connections.kafka_topic_prefix.full(topic));
+    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
     let made = admin
-        .create_missing(&topics::ALL, partitions, args.topics.kafka_replication)
+        .create_missing(&topics, partitions, args.topics.kafka_replication)
         .await
         .map_err(|error| Stop::Failed(error.to_string()))?;
     tracing::info!(made = made.len(), partitions = partitions.get(), "The topics are there");

@@ -76,7 +76,7 @@ async fn ground(
     postgres.up();
     let admin = Admin::new(&connections.kafka_brokers, "saga").map_err(|error| Stop::Failed(error.to_string()))?;
     let checked = process.patiently(&kafka, || async {
-        check(&admin, &topics::ALL, shards).await.map_err(|wrong| match wrong {
+        check(&admin, &connections.kafka_topic_prefix, &topics::ALL, shards).await.map_err(|wrong| match wrong {
             WrongTopics::Unseen(error) => StoreError::Unavailable(error.to_string()),
             wrong @ (WrongTopics::Missing(_) | WrongTopics::Partitions { .. }) => StoreError::Refused(wrong.to_string()),
         })
@@ -88,7 +88,7 @@ async fn ground(
     let acks = Arc::new(Acks::default());
     let into = acks.clone();
     let sink: AckSink = Arc::new(move |ack: Ack| into.push(ack));
-    let settings = Settings::new(connections.kafka_brokers.clone(), shards);
+    let settings = Settings::new(connections.kafka_brokers.clone(), connections.kafka_topic_prefix.clone(), shards);
     let bus = KafkaBus::new(&settings, &sink).map_err(|error| Stop::Failed(error.to_string()))?;
     let store: Arc<dyn Store> = Arc::new(store.clone());
     Ok(Some(Ground { store, bus: Arc::new(bus), acks, store_name: "postgres", bus_name: Some("kafka") }))

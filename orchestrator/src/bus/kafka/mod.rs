@@ -2,6 +2,7 @@
 
 mod consumer;
 mod look;
+mod names;
 mod producer;
 mod seldom;
 pub mod topics;
@@ -12,10 +13,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use saga_model::ids::{ShardCount, ShardId};
 use service::kafka::{Admin, assigned_consumer};
-use service::settings::KafkaBrokers;
+use service::settings::{KafkaBrokers, TopicPrefix};
 
 use self::consumer::Consumer;
 use self::look::Look;
+use self::names::Names;
 use self::producer::Producer;
 use self::topics::Mender;
 use super::{AckSink, Bus, BusError, Incoming, Outgoing, Progress};
@@ -26,6 +28,8 @@ pub struct Settings {
     pub brokers: KafkaBrokers,
     /// What the broker logs us as.
     pub client_id: String,
+    /// What stands before the names of topics on this cluster.
+    pub prefix: TopicPrefix,
     /// The topic of replies, with a partition for each shard.
     pub replies: Arc<str>,
     /// With how many partitions and replicas (the broker's own number unless said) a topic is made again that
@@ -38,11 +42,12 @@ pub struct Settings {
 
 impl Settings {
     /// The settings of an orchestrator.
-    pub fn new(brokers: KafkaBrokers, partitions: ShardCount) -> Self {
+    pub fn new(brokers: KafkaBrokers, prefix: TopicPrefix, partitions: ShardCount) -> Self {
         Self {
             brokers,
             client_id: "saga".to_owned(),
-            replies: Arc::from(super::topics::REPLIES),
+            replies: Arc::from(prefix.full(super::topics::REPLIES)),
+            prefix,
             partitions,
             replicas: None,
             park_for: Duration::from_secs(300),
@@ -52,6 +57,7 @@ impl Settings {
 
 /// See [`Bus`].
 pub struct KafkaBus {
+    names: Names,
     replies: Arc<str>,
     producer: Producer,
     consumer: Consumer,
@@ -67,12 +73,13 @@ impl KafkaBus {
     /// # Errors
     /// If the settings are no valid ones.
     pub fn new(settings: &Settings, sink: &AckSink) -> Result<Self, BusError> {
-        let Settings { brokers, client_id, replies, partitions, replicas, park_for } = settings;
+        let Settings { brokers, client_id, prefix, replies, partitions, replicas, park_for } = settings;
         let admin = Admin::new(brokers, client_id).map_err(|error| BusError(error.to_string()))?;
         let runtime = tokio::runtime::Handle::current();
         let mender = Arc::new(Mender::new(admin, *partitions, *replicas, runtime));
         let reading = assigned_consumer(brokers, client_id);
         Ok(Self {
+            names: Names::new(prefix.clone()),
             replies: replies.clone(),
             producer: Producer::start((brokers, client_id), sink, &mender, *park_for)?,
             consumer: Consumer::new(replies.clone(), reading.clone(), mender)?,
@@ -84,7 +91,8 @@ impl KafkaBus {
 
 #[async_trait]
 impl Bus for KafkaBus {
-    fn send(&self, messages: Vec<Outgoing>) {
+    fn send(&self, mut messages: Vec<Outgoing>) {
+        self.names.put_in_full(&mut messages);
         self.producer.send(messages);
     }
 
@@ -111,7 +119,7 @@ impl Bus for KafkaBus {
     }
 
     async fn progress(&self, topic: &str) -> Result<Vec<Progress>, BusError> {
-        self.progress_look.progress(topic.to_owned()).await
+        self.progress_look.progress(self.names.full(topic)).await
     }
 
     async fn ping(&self) -> Result<(), BusError> {

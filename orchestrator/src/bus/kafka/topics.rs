@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use saga_model::ids::ShardCount;
 use service::kafka::{Admin, AdminError};
+use service::settings::TopicPrefix;
 
 use crate::bus::topics::REPLIES;
 
@@ -29,14 +30,14 @@ pub enum WrongTopics {
 ///
 /// # Errors
 /// See [`WrongTopics`]: all but [`WrongTopics::Unseen`] last until somebody changes something.
-pub async fn check(admin: &Admin, topics: &[&str], shards: ShardCount) -> Result<(), WrongTopics> {
+pub async fn check(admin: &Admin, prefix: &TopicPrefix, topics: &[&str], shards: ShardCount) -> Result<(), WrongTopics> {
     let there = admin.topics().await.map_err(WrongTopics::Unseen)?;
     let missing: Vec<String> =
-        topics.iter().filter(|topic| !there.contains_key(**topic)).map(|topic| (*topic).to_owned()).collect();
+        topics.iter().map(|topic| prefix.full(topic)).filter(|topic| !there.contains_key(topic)).collect();
     if !missing.is_empty() {
         return Err(WrongTopics::Missing(missing));
     }
-    match there.get(REPLIES) {
+    match there.get(&prefix.full(REPLIES)) {
         Some(partitions) if *partitions == usize::from(shards.get()) => Ok(()),
         Some(partitions) => Err(WrongTopics::Partitions { there: *partitions, wanted: shards.get() }),
         None => Err(WrongTopics::Missing(vec![REPLIES.to_owned()])),

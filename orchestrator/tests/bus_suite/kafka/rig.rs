@@ -13,7 +13,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
 use saga_model::ids::ShardCount;
 use service::kafka::{Admin, Batching, group_consumer, headers_of, producer, to_headers};
-use service::settings::KafkaBrokers;
+use service::settings::{KafkaBrokers, TopicPrefix};
 use uuid::Uuid;
 
 use crate::acks::{Acks, PATIENCE};
@@ -53,7 +53,7 @@ impl KafkaRig {
         let partitions = ShardCount::new(PARTITIONS).unwrap();
         admin.create_missing(&names.each_ref().map(String::as_str), partitions, None).await.unwrap();
 
-        let mut settings = Settings::new(brokers.clone(), partitions);
+        let mut settings = Settings::new(brokers.clone(), TopicPrefix::default(), partitions);
         settings.replies = Arc::from(format!("{prefix}{}", topics::REPLIES));
         change(&mut settings);
         let acks = Acks::default();
