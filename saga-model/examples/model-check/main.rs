@@ -1,0 +1,31 @@
+#[path = "../../tests/search/mod.rs"]
+mod search;
+#[path = "../../tests/support/definitions.rs"]
+mod short;
+use search::explore::*;
+use search::saga::*;
+fn main() {
+    let a: Vec<String> = std::env::args().collect();
+    let def = &a[1];
+    let verbs: u8 = a[2].parse().unwrap();
+    let fails: u8 = a[3].parse().unwrap();
+    let twin = a.get(4).map(|n| Twin::ALL[n.parse::<usize>().unwrap()]);
+    let w = World::new(definitions::named(def).unwrap(), Trouble { verbs, engine_failures: fails, twin }).unwrap();
+    let p = Progress::default();
+    let done0 = std::sync::atomic::AtomicBool::new(false);
+    let f = std::thread::scope(|s| {
+        let done = &done0;
+        let (p, w) = (&p, &w);
+        s.spawn(move || while !done.load(std::sync::atomic::Ordering::Relaxed) {
+            std::thread::sleep(std::time::Duration::from_secs(3));
+            let m = memory_stats::memory_stats().unwrap().physical_mem >> 20;
+            eprintln!("{:?} {:?} depth {:?} frontier {:?} pages {} mem {}M", p.states, p.steps, p.depth, p.frontier, w.book.pages(), m);
+            if m > 8000 { p.stop.store(true, std::sync::atomic::Ordering::Relaxed); }
+        });
+        let f = explore(w, Limits { threads: 2, states: 4_000_000_000 }, p);
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        f
+    });
+    println!("{} states {} steps depth {} complete {} {:?} pages {}", f.states, f.steps, f.depth, f.complete, f.took, w.book.pages());
+    if let Some(v) = f.violation { println!("{}", v.what); for l in v.trace { println!("  {l}"); } }
+}

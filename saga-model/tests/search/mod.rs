@@ -1,0 +1,5 @@
+//! Model checks: exhaustive searches of small worlds, for the tests and for the example `model-check`.
+
+pub mod explore;
+pub mod saga;
+pub mod seen;
