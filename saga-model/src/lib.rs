@@ -40,7 +40,10 @@ pub mod ids;
 pub mod json;
 pub mod micros;
 pub mod money;
+pub mod render;
+pub mod retry;
 pub mod state;
+pub mod view;
 pub mod wire;
 
 pub use advance::advance;

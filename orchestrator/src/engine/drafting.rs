@@ -252,6 +252,7 @@ fn code(refused: &Refused) -> &'static str {
         Refused::StepNotReplayable { .. } => "STEP_NOT_REPLAYABLE",
         Refused::UnknownStep { .. } => "VALIDATION_FAILED",
         Refused::EffectMayStand => "EFFECT_MAY_STAND",
+        Refused::InputTooLarge => "PAYLOAD_TOO_LARGE",
     }
 }
 
@@ -268,5 +269,6 @@ fn explain(refused: &Refused) -> String {
         Refused::EffectMayStand => {
             "an effect of this step may stand, so its input cannot be changed; replay it without input".to_owned()
         }
+        Refused::InputTooLarge => "with this input the saga would grow too big".to_owned(),
     }
 }

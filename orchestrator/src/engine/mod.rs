@@ -10,6 +10,7 @@
 //! Load, [`saga_model::advance()`], commit, and only then act. What was committed and not sent is found again in
 //! the rows by whoever owns the shard next ([`recover`]), so that starting up *is* recovery.
 
+mod carry;
 mod clock;
 mod commit_loop;
 mod control;
