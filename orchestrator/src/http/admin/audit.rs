@@ -4,13 +4,13 @@
 //! and records the rest: no key, the wrong key, no such path, no such saga, a body that cannot be read.
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::request::Parts;
 use axum::http::Method;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+
 use saga_model::SagaId;
 use service::http::{JsonBody, MAX_BODY_BYTES};
 use service::problem::{Code, Problem};

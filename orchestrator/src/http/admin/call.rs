@@ -1,7 +1,8 @@
 //! A request to do something to a saga, before its body is looked into.
 
+use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use bytes::Bytes;
+
 use saga_model::SagaId;
 use service::http::{JsonBody, PathId, if_match, no_query};
 use service::keys::Caller;
