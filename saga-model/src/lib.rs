@@ -37,6 +37,7 @@ pub mod event;
 pub mod field;
 pub mod history;
 pub mod ids;
+pub mod invariants;
 pub mod json;
 pub mod micros;
 pub mod money;

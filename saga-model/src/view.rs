@@ -144,10 +144,15 @@ pub struct StepView<'a> {
     pub started_at: Option<At>,
     pub finished_at: Option<At>,
     /// The outer none: in a list there is no such field.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub output: Option<Option<RawJson>>,
     pub error: Option<Cow<'a, Failure>>,
     pub compensation: Option<CompensationView<'a>>,
+}
+
+/// A field that is there, though it may be null.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<RawJson>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 /// The compensation that a step owes or owed.

@@ -63,8 +63,11 @@ pub struct Unreadable {
 }
 
 impl Unreadable {
-    pub fn new(code: DeadLetterCode, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into() }
+    /// The sentence may quote the message: it is cut to a length, and control characters are replaced.
+    pub fn new(code: DeadLetterCode, detail: impl AsRef<str>) -> Self {
+        const MAX_DETAIL_CHARS: usize = 500;
+        let plain = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+        Self { code, detail: detail.as_ref().chars().take(MAX_DETAIL_CHARS).map(plain).collect() }
     }
 }
 

@@ -1,5 +1,7 @@
 //! How messages travel: one trait, two buses (Kafka, in-process) that pass one suite.
 
+pub mod kafka;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 

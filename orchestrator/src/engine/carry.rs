@@ -8,7 +8,7 @@ use super::commit_loop::CommitLoop;
 use super::draft::Draft;
 use super::drafting::Loaded;
 use super::input::{Input, Submitted};
-use super::settle::Acts;
+use super::trace;
 use crate::store::rows::{Batch, SagaRecord};
 use crate::store::{Committed, StoreError};
 
@@ -110,6 +110,7 @@ impl CommitLoop {
 
     /// Nothing changed but how far replies were read; the store learns it by and by.
     fn only_marks(&mut self, draft: Draft, batch: &Batch, part: &mut Part) {
+        self.parts.meters.read(&draft, &part.inputs);
         for (index, why) in draft.failed {
             answer(&mut part.inputs[index], Submitted::Failed(why));
         }
@@ -120,9 +121,12 @@ impl CommitLoop {
         let stored: Vec<(usize, SagaRecord)> =
             draft.members.iter().filter_map(|member| Some((member.submission?, member.record.clone()))).collect();
         let failed = std::mem::take(&mut draft.failed);
-        self.parts.watchers.count(&draft);
-        let answered = !draft.answers.is_empty();
-        let Acts { send, changed } = self.core.settle(draft, batch, &inputs);
+        self.parts.meters.stored(&self.core, &draft, &inputs);
+        if self.parts.tracer.is_on() {
+            draft.ended.iter().for_each(|attempt| trace::make_span(&self.parts.tracer, attempt));
+        }
+        self.parts.watchers.stored(&draft);
+        let send = self.core.settle(draft, batch, &inputs);
         self.parts.bus.send(send);
         for (index, record) in stored {
             answer(&mut inputs[index], Submitted::Stored(Box::new(record)));
@@ -130,7 +134,6 @@ impl CommitLoop {
         for (index, why) in failed {
             answer(&mut inputs[index], Submitted::Failed(why));
         }
-        self.parts.watchers.changed(&changed, answered);
     }
 
     fn remove(&self, part: &mut Part, indices: &[usize], because: &Submitted) {

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use saga_model::ids::ShardId;
+use service::telemetry::Tracer;
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
@@ -12,6 +13,7 @@ use super::core::Core;
 use super::doubt::Doubt;
 use super::draft::Draft;
 use super::inbox::Inbox;
+use super::meters::Meters;
 use super::watchers::Watchers;
 use crate::bus::{Ack, Bus};
 use crate::store::{Committed, Store};
@@ -45,6 +47,8 @@ pub struct Parts {
     pub inbox: Arc<Inbox>,
     pub acks: Arc<Acks>,
     pub watchers: Arc<Watchers>,
+    pub meters: Meters,
+    pub tracer: Tracer,
 }
 
 pub struct CommitLoop {
@@ -80,7 +84,7 @@ impl CommitLoop {
         for ack in self.parts.acks.take() {
             self.core.note_ack(&ack);
         }
-        let admit = self.doubt.is_none() && self.parts.bus.unacked() < MAX_UNACKED;
+        let admit = self.doubt.is_none() && self.core.owns_any() && self.parts.bus.unacked() < MAX_UNACKED;
         let taken = self.parts.inbox.take(admit);
         for control in taken.control {
             self.control(control).await;
@@ -104,12 +108,15 @@ impl CommitLoop {
 
     async fn control(&mut self, control: Control) {
         match control {
-            Control::Install(loaded) => {
+            Control::Install { loaded, done } => {
                 let (shard, offset) = (loaded.grant.shard, loaded.grant.reply_offset);
                 tracing::info!(%shard, epoch = loaded.grant.epoch, sagas = loaded.live.len(), "Shard taken");
                 let send = self.core.install(*loaded, self.parts.clock.now());
+                self.weigh(shard, 1);
                 self.parts.bus.send(send);
                 self.parts.bus.assign_replies(shard, offset);
+                self.parts.watchers.set_owned(self.core.owned());
+                let _ = done.send(()); // the keeper may have ended
             }
             Control::Release { shard, done } => {
                 let epoch = self.drop_shard(shard);
@@ -117,17 +124,23 @@ impl CommitLoop {
                 let _ = done.send(epoch);
             }
             Control::Retaken => self.resolve_doubt().await,
-            Control::Progress { topic, progress } => {
+            Control::Progress { topic, progress, done } => {
                 let send = self.core.note_progress(&topic, &progress, self.parts.clock.now());
                 self.parts.bus.send(send);
+                let _ = done.send(()); // whoever looked may have ended
             }
             Control::ReplyEnd { shard, end } => self.core.note_reply_end(shard, end),
         }
-        self.parts.watchers.set_owned(self.core.owned());
+    }
+
+    /// Takes the sagas of a shard in or out of the count of what is in flight.
+    fn weigh(&self, shard: ShardId, by: i64) {
+        self.core.sagas.values().filter(|live| live.shard == shard).for_each(|live| self.parts.meters.weigh(live, by));
     }
 
     pub(super) fn drop_shard(&mut self, shard: ShardId) -> Option<u64> {
         self.parts.bus.unassign_replies(shard);
+        self.weigh(shard, -1);
         let epoch = self.core.drop_shard(shard);
         self.parts.inbox.retain_replies(|reply| reply.shard != shard);
         self.parts.watchers.set_owned(self.core.owned());
@@ -171,7 +184,7 @@ impl CommitLoop {
     }
 
     async fn resolve_doubt(&mut self) {
-        let resubmit = self.doubt.resolve(self.parts.store.as_ref()).await;
+        let resubmit = self.doubt.resolve(self.parts.store.as_ref(), &self.shutdown).await;
         self.parts.inbox.resubmit(resubmit);
     }
 }

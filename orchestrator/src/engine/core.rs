@@ -97,6 +97,11 @@ impl Core {
         self.shards.keys().copied().collect()
     }
 
+    /// Whether it owns a shard at all.
+    pub fn owns_any(&self) -> bool {
+        !self.shards.is_empty()
+    }
+
     /// The epoch at which it owns a shard.
     pub fn epoch(&self, shard: ShardId) -> Option<u64> {
         self.shards.get(&shard).map(|owned| owned.epoch)

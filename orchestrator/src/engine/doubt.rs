@@ -6,6 +6,7 @@
 
 use saga_model::ids::ShardId;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::input::{Input, Submission, Submitted};
 use crate::store::Store;
@@ -44,11 +45,13 @@ impl Doubt {
 
     /// The shards have been taken again, by this instance or another: what is stored is stored. Returns the
     /// submissions that are not, to be tried again.
-    pub async fn resolve(&mut self, store: &dyn Store) -> Vec<Submission> {
+    pub async fn resolve(&mut self, store: &dyn Store, shutdown: &CancellationToken) -> Vec<Submission> {
         let ids: Vec<_> = self.submissions.iter().filter_map(|s| s.minted.map(|(id, _)| id)).collect();
         let stored = loop {
             match store.sagas(&ids).await {
                 Ok(stored) => break stored,
+                // Their callers are told that it is not known.
+                Err(_) if shutdown.is_cancelled() => return Vec::new(),
                 Err(error) => {
                     tracing::warn!(%error, "Looking up what was stored; trying again");
                     tokio::time::sleep(std::time::Duration::from_millis(200)).await;

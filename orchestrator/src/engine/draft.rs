@@ -1,6 +1,6 @@
 //! A turn's inputs applied in memory, on copies: what one commit will store.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use saga_model::wire::{DeadLetterCode, Unreadable};
 use saga_model::{Definition, Micros, SagaId};
 
 use super::input::ReplyInput;
+use super::trace::{self, EndedAttempt};
 use crate::bus::topics;
 use crate::store::rows::{AdminAnswer, DeadLetter, DeadLetterStatus, NewKey, SagaRecord};
 
@@ -30,6 +31,10 @@ pub struct Draft {
     /// The next offset to read of each reply partition of which something was read.
     pub reply_marks: BTreeMap<ShardId, i64>,
     pub ignored: BTreeMap<Ignored, u32>,
+    /// Attempts that its transitions end.
+    pub ended: Vec<EndedAttempt>,
+    /// Names of steps that replies were found to be about: labels of a metric must be ours, not a message's.
+    pub known_steps: BTreeSet<String>,
     /// Submissions that the pure function itself could not take, by index of the input.
     pub failed: Vec<(usize, String)>,
 }
@@ -78,6 +83,8 @@ impl Draft {
             passed_on: Vec::new(),
             reply_marks: BTreeMap::new(),
             ignored: BTreeMap::new(),
+            ended: Vec::new(),
+            known_steps: BTreeSet::new(),
             failed: Vec::new(),
         }
     }
@@ -115,6 +122,7 @@ impl Draft {
     /// Takes a transition of a saga stored before in.
     pub fn change(&mut self, record: &SagaRecord, definition: &Arc<Definition>, shard: ShardId, t: Transition) {
         let Transition { saga, row, effects } = t;
+        self.ended.extend(trace::ended(definition, &record.origin.traceparent, &record.saga, &saga, row.kind));
         match self.index.get(&saga.id) {
             Some(index) => {
                 let member = &mut self.members[*index];

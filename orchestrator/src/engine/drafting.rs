@@ -107,6 +107,9 @@ impl Core {
             let detail = format!("{} has no step {:?}", definition.name(), message.step);
             return draft.dead_letter(self.ids.uuid(), input, Unreadable::new(DeadLetterCode::UnknownStep, detail));
         };
+        if !draft.known_steps.contains(&message.step) {
+            draft.known_steps.insert(message.step.clone());
+        }
         let event = Event::Reply(Reply {
             step,
             kind: message.kind,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::control::Control;
@@ -22,7 +23,13 @@ pub async fn run(bus: Arc<dyn Bus>, inbox: Arc<Inbox>, watchers: Arc<Watchers>, 
         }
         for topic in watchers.waiting_topics() {
             match bus.progress(&topic).await {
-                Ok(progress) => inbox.control(Control::Progress { topic, progress }),
+                Ok(progress) => {
+                    let (done, noted) = oneshot::channel();
+                    inbox.control(Control::Progress { topic, progress, done });
+                    if noted.await.is_err() {
+                        return; // the loop has ended
+                    }
+                }
                 Err(error) => tracing::debug!(%topic, %error, "The progress of the workers cannot be seen"),
             }
         }

@@ -26,6 +26,7 @@ mod intake;
 mod look;
 mod mailbox;
 mod messages;
+mod meters;
 mod poison;
 mod recover;
 mod settle;
@@ -33,7 +34,7 @@ mod shards;
 mod submit;
 mod taken;
 mod timers;
-pub mod trace;
+mod trace;
 mod watchers;
 mod watermark;
 
@@ -43,6 +44,7 @@ use std::time::Duration;
 use saga_model::ids::{ShardCount, ShardId};
 use saga_model::micros::Millis;
 use saga_model::{Definition, Micros, SagaId};
+use service::telemetry::Tracer;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -51,6 +53,7 @@ pub use self::commit_loop::Acks;
 pub use self::core::Ids;
 pub use definitions::Definitions;
 pub use input::KeyedRequest;
+pub use meters::Meters;
 pub use submit::{StartError, StartRequest, Started};
 
 use self::clock::Clock;
@@ -79,6 +82,9 @@ pub struct EngineParts {
     pub lease: Millis,
     /// The database's clock at start.
     pub now: Micros,
+    pub meters: Meters,
+    /// Of the service `saga`.
+    pub tracer: Tracer,
 }
 
 /// A running engine. Cloning it gives another handle on the same one.
@@ -103,7 +109,8 @@ pub struct Running {
 impl Engine {
     /// Starts the tasks of an engine. It owns shards, and takes sagas in, a moment later.
     pub fn start(parts: EngineParts) -> (Self, Running) {
-        let EngineParts { store, bus, acks, ids, definitions, shard_count, instance, lease, now } = parts;
+        let EngineParts { store, bus, acks, ids, definitions, shard_count, instance, lease, now, meters, tracer } =
+            parts;
         let shutdown = CancellationToken::new();
         let (inbox, watchers) = (Arc::new(Inbox::default()), Arc::new(Watchers::default()));
         let clock = Arc::new(Clock::starting_at(now));
@@ -117,6 +124,8 @@ impl Engine {
             inbox: inbox.clone(),
             acks,
             watchers: watchers.clone(),
+            meters,
+            tracer,
         };
         let commit_loop = CommitLoop::new(parts, core, doubt, shutdown.clone());
         let keeper = Keeper {
@@ -234,11 +243,6 @@ impl Engine {
     /// How many sagas this instance has in memory.
     pub fn live(&self) -> usize {
         self.watchers.live()
-    }
-
-    /// How many replies were ignored since the start, by reason.
-    pub fn ignored(&self) -> std::collections::BTreeMap<saga_model::advance::Ignored, u64> {
-        self.watchers.ignored()
     }
 }
 

@@ -82,9 +82,8 @@ impl Core {
         for (saga, (record, definition)) in &known {
             if let Some(command) = pending(record, definition).filter(|_| !sent_again.contains(saga)) {
                 let topic = &definition.step(command.step).topic;
-                // Command topics have as many partitions as there are shards.
                 let waiting = Waiting { saga: *saga, command, sent_at: record.saga.updated_at };
-                self.taken.inherited(topic, i32::from(shard.0), waiting);
+                self.taken.inherited(topic, waiting);
             }
         }
         send

@@ -15,14 +15,6 @@ use super::{messages, trace};
 use crate::bus::{Outgoing, Ticket};
 use crate::store::rows::{Batch, HistoryRow, SagaRecord, SagaWrite, ShardUpdate};
 
-/// What is to be done once a draft is stored.
-#[derive(Debug, Default)]
-pub struct Acts {
-    pub send: Vec<Outgoing>,
-    /// Sagas that changed, whether they came to rest or not.
-    pub changed: Vec<SagaId>,
-}
-
 impl Core {
     /// Numbers the rows of a draft and makes it a batch. Reply marks move only `with_marks`: of a batch that was
     /// split, the last part takes them.
@@ -99,23 +91,22 @@ impl Core {
         self.stored_at = now;
     }
 
-    /// A draft is stored: memory is replaced, timers are armed, messages are made.
-    pub fn settle(&mut self, draft: Draft, batch: &Batch, inputs: &[Input]) -> Acts {
-        let mut acts = Acts::default();
+    /// A draft is stored: memory is replaced, timers are armed. Returns the messages to send.
+    pub fn settle(&mut self, draft: Draft, batch: &Batch, inputs: &[Input]) -> Vec<Outgoing> {
+        let mut send = Vec::new();
         self.marks_stored(batch, draft.now);
         for (index, shard) in &draft.passed_on {
             if let (Input::Reply(reply), Some(ticket)) =
                 (&inputs[*index], self.ticket(reply_shard(&inputs[*index]), None))
             {
-                acts.send.push(messages::passed_on(&reply.incoming, *shard, ticket));
+                send.push(messages::passed_on(&reply.incoming, *shard, ticket));
             }
         }
         for (shard, letter) in &draft.dead_letters {
-            acts.send.extend(self.ticket(*shard, None).map(|ticket| messages::dead_letter(letter, ticket)));
+            send.extend(self.ticket(*shard, None).map(|ticket| messages::dead_letter(letter, ticket)));
         }
         for member in draft.members {
-            acts.changed.push(member.record.saga.id);
-            self.publish(&member, &mut acts.send);
+            self.publish(&member, &mut send);
             let Member { record, definition, shard, .. } = member;
             if record.saga.phase.is_final() {
                 self.forget(record.saga.id);
@@ -123,7 +114,7 @@ impl Core {
                 self.remember(record, definition, shard, draft.now);
             }
         }
-        acts
+        send
     }
 
     pub(super) fn ticket(&self, shard: ShardId, shard_seq: Option<u64>) -> Option<Ticket> {

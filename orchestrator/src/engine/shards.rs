@@ -74,6 +74,7 @@ impl Keeper {
         let doubtful = self.retake.borrow_and_update().clone();
         if !doubtful.is_empty() {
             self.retake_doubtful(&doubtful).await?;
+            return Ok(false);
         }
         let membership = self.store.heartbeat(&self.instance, self.lease).await?;
         self.clock.observe(membership.now);
@@ -160,7 +161,11 @@ impl Keeper {
         if live.iter().chain(&ended).any(|record| self.definitions.get(record.origin.definition).is_none()) {
             self.definitions.refresh(self.store.as_ref()).await?;
         }
-        self.inbox.control(Control::Install(Box::new(LoadedShard { grant, live, unpublished, ended })));
+        let (done, installed) = oneshot::channel();
+        let loaded = Box::new(LoadedShard { grant, live, unpublished, ended });
+        self.inbox.control(Control::Install { loaded, done });
+        // No answer: the loop has ended, and with it the instance leaves.
+        let _ = installed.await;
         Ok(())
     }
 }

@@ -132,7 +132,8 @@ impl Front {
             Ok(Submitted::KeyTaken) => Err(StartError::KeyReused),
             Ok(Submitted::Unavailable(why)) => Err(StartError::Unavailable(why)),
             Ok(Submitted::Failed(why)) => Err(StartError::Failed(why)),
-            Err(_) => Err(StartError::Unavailable("the instance is shutting down".to_owned())),
+            Err(_) if withdrawal.withdraw() => Err(StartError::Unavailable("the instance is shutting down".to_owned())),
+            Err(_) => Err(StartError::InDoubt),
         }
     }
 

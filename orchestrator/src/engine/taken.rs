@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use saga_model::ids::murmur2;
 use saga_model::state::CommandRef;
 use saga_model::{Micros, SagaId};
 
@@ -29,14 +30,15 @@ pub struct TakenTracker {
 struct Topic {
     partitions: BTreeMap<i32, Queue>,
     /// Sent by an owner before us: they lie before the end that we see first.
-    inherited: BTreeMap<i32, Vec<Waiting>>,
+    inherited: Vec<Waiting>,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
-    waiting: BTreeMap<i64, Vec<Waiting>>,
-    /// The end when it was last seen: an end that goes back is a new life of the topic.
-    seen_end: i64,
+    /// By offset; the mark says that it was there at an earlier look.
+    waiting: BTreeMap<i64, Vec<(Waiting, bool)>>,
+    /// The end at the last look: an end that goes back is a new life of the topic.
+    end: i64,
 }
 
 /// What a look at the broker told.
@@ -46,17 +48,43 @@ pub struct Look {
     pub lost: Vec<Waiting>,
 }
 
+impl Queue {
+    fn push(&mut self, offset: i64, waiting: Waiting) {
+        self.waiting.entry(offset).or_default().push((waiting, false));
+    }
+
+    /// Takes out what lies before `offset`.
+    fn before(&mut self, offset: i64) -> impl Iterator<Item = Waiting> + use<> {
+        let rest = self.waiting.split_off(&offset);
+        std::mem::replace(&mut self.waiting, rest).into_values().flatten().map(|(waiting, _)| waiting)
+    }
+
+    fn look(&mut self, seen: &Progress, look: &mut Look) {
+        if seen.end < self.end {
+            look.lost.extend(self.before(i64::MAX));
+        }
+        self.end = seen.end;
+        look.taken.extend(self.before(seen.committed.unwrap_or(0)));
+        look.lost.extend(self.before(seen.begin));
+        // An offset at or past the end may be newer than this look; one that an earlier look knew is not.
+        for (offset, list) in &mut self.waiting {
+            if *offset >= seen.end {
+                look.lost.extend(list.extract_if(.., |(_, known)| *known).map(|(waiting, _)| waiting));
+            }
+            list.iter_mut().for_each(|(_, known)| *known = true);
+        }
+    }
+}
+
 impl TakenTracker {
     /// The broker has the command at that offset.
     pub fn acked(&mut self, topic: &str, partition: i32, offset: i64, waiting: Waiting) {
-        let queue = self.topic(topic).partitions.entry(partition).or_default();
-        queue.waiting.entry(offset).or_default().push(waiting);
-        queue.seen_end = queue.seen_end.max(offset + 1);
+        self.topic(topic).partitions.entry(partition).or_default().push(offset, waiting);
     }
 
-    /// A former owner sent the command; it stands somewhere before the present end of the partition.
-    pub fn inherited(&mut self, topic: &str, partition: i32, waiting: Waiting) {
-        self.topic(topic).inherited.entry(partition).or_default().push(waiting);
+    /// A former owner sent the command; it stands somewhere before the present end of its partition.
+    pub fn inherited(&mut self, topic: &str, waiting: Waiting) {
+        self.topic(topic).inherited.push(waiting);
     }
 
     fn topic(&mut self, topic: &str) -> &mut Topic {
@@ -69,31 +97,28 @@ impl TakenTracker {
     /// The topics in which something waits.
     pub fn topics(&self) -> Vec<String> {
         let waits = |topic: &Topic| {
-            topic.inherited.values().any(|list| !list.is_empty())
-                || topic.partitions.values().any(|queue| !queue.waiting.is_empty())
+            !topic.inherited.is_empty() || topic.partitions.values().any(|queue| !queue.waiting.is_empty())
         };
         self.topics.iter().filter(|(_, topic)| waits(topic)).map(|(name, _)| name.clone()).collect()
     }
 
-    /// Takes note of how far the group has come. `still_waits` says of a command whether its saga still asks it.
+    /// Takes note of how far the group has come, for all partitions of the topic, as it was after the look before
+    /// was noted. `still_waits` says of a command whether its saga still asks it.
     pub fn look(&mut self, topic: &str, progress: &[Progress], still_waits: impl Fn(&Waiting) -> bool) -> Look {
         let mut look = Look::default();
         let Some(topic) = self.topics.get_mut(topic) else { return look };
+        let partitions = u32::try_from(progress.len()).unwrap_or(u32::MAX).max(1);
+        for waiting in std::mem::take(&mut topic.inherited) {
+            let place = (murmur2(waiting.saga.to_string().as_bytes()) & 0x7fff_ffff) % partitions;
+            if let Some(seen) = progress.iter().find(|seen| u32::try_from(seen.partition) == Ok(place)) {
+                topic.partitions.entry(seen.partition).or_default().push(seen.end - 1, waiting);
+            }
+        }
         for seen in progress {
             let queue = topic.partitions.entry(seen.partition).or_default();
-            if seen.end < queue.seen_end {
-                look.lost.extend(std::mem::take(&mut queue.waiting).into_values().flatten());
-            }
-            queue.seen_end = seen.end;
-            if let Some(inherited) = topic.inherited.remove(&seen.partition) {
-                queue.waiting.entry(seen.end - 1).or_default().extend(inherited);
-            }
-            let open = queue.waiting.split_off(&seen.committed.unwrap_or(0));
-            look.taken.extend(std::mem::replace(&mut queue.waiting, open).into_values().flatten());
-            let held = queue.waiting.split_off(&seen.begin);
-            look.lost.extend(std::mem::replace(&mut queue.waiting, held).into_values().flatten());
+            queue.look(seen, &mut look);
             queue.waiting.retain(|_, list| {
-                list.retain(&still_waits);
+                list.retain(|(waiting, _)| still_waits(waiting));
                 !list.is_empty()
             });
         }
@@ -105,20 +130,23 @@ impl TakenTracker {
     /// When the oldest command that still waits in `topic` for the sagas that `of` names was sent.
     pub fn oldest(&self, topic: &str, of: impl Fn(SagaId) -> bool) -> Option<Micros> {
         let topic = self.topics.get(topic)?;
-        let inherited = topic.inherited.values().flatten();
         let queued = topic.partitions.values().flat_map(|queue| queue.waiting.values().flatten());
-        inherited.chain(queued).filter(|waiting| of(waiting.saga)).map(|waiting| waiting.sent_at).min()
+        topic
+            .inherited
+            .iter()
+            .chain(queued.map(|(waiting, _)| waiting))
+            .filter(|waiting| of(waiting.saga))
+            .map(|waiting| waiting.sent_at)
+            .min()
     }
 
     /// Forgets the commands of sagas that `of` names: their shard is no longer ours.
     pub fn forget(&mut self, of: impl Fn(SagaId) -> bool) {
         for topic in self.topics.values_mut() {
-            for list in topic.inherited.values_mut() {
-                list.retain(|waiting| !of(waiting.saga));
-            }
+            topic.inherited.retain(|waiting| !of(waiting.saga));
             for queue in topic.partitions.values_mut() {
                 queue.waiting.retain(|_, list| {
-                    list.retain(|waiting| !of(waiting.saga));
+                    list.retain(|(waiting, _)| !of(waiting.saga));
                     !list.is_empty()
                 });
             }
@@ -163,17 +191,31 @@ mod tests {
     fn what_a_topic_does_not_hold_is_lost() {
         let look = tracker(&[4, 5]).look("t", &seen(5, 7, Some(2)), |_| true);
         assert_eq!((look.taken.as_slice(), look.lost.as_slice()), (&[][..], &[waiting(4)][..]));
-        let look = tracker(&[4, 5]).look("t", &seen(0, 1, None), |_| true);
-        assert_eq!(look.lost, [waiting(4), waiting(5)], "the topic was made anew");
+        let mut anew = tracker(&[4, 5]);
+        anew.look("t", &seen(0, 6, None), |_| true);
+        assert_eq!(
+            anew.look("t", &seen(0, 1, None), |_| true).lost,
+            [waiting(4), waiting(5)],
+            "the topic was made anew"
+        );
+    }
+
+    #[test]
+    fn what_is_newer_than_the_look_is_not_lost() {
+        let mut tracker = tracker(&[4]);
+        assert_eq!(tracker.look("t", &seen(0, 2, None), |_| true), Look::default());
+        tracker.acked("t", 0, 5, waiting(5));
+        assert_eq!(tracker.look("t", &seen(0, 2, None), |_| true).lost, [waiting(4)], "known before, and not there");
+        assert_eq!(tracker.look("t", &seen(0, 6, None), |_| true), Look::default());
     }
 
     #[test]
     fn an_inherited_command_lies_before_the_end() {
         let mut tracker = TakenTracker::default();
-        tracker.inherited("t", 0, waiting(9));
+        tracker.inherited("t", waiting(9));
         assert_eq!(tracker.look("t", &seen(0, 7, Some(6)), |_| true), Look::default());
         assert_eq!(tracker.look("t", &seen(0, 9, Some(7)), |_| true).taken, [waiting(9)]);
-        tracker.inherited("t", 0, waiting(9));
+        tracker.inherited("t", waiting(9));
         assert_eq!(tracker.look("t", &seen(0, 0, None), |_| true).lost, [waiting(9)], "an empty topic holds nothing");
     }
 

@@ -1,11 +1,10 @@
 //! Who waits for a saga, and what the loop tells the tasks around it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use saga_model::SagaId;
-use saga_model::advance::Ignored;
 use saga_model::ids::ShardId;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -32,9 +31,8 @@ struct State {
     live: usize,
     topics: Vec<String>,
     waiting: HashMap<SagaId, Vec<oneshot::Sender<SagaRecord>>>,
-    /// Waited-for sagas that the loop has changed since they were read.
+    /// Sagas that somebody has begun to wait for: they may have come to rest just before.
     hot: Vec<SagaId>,
-    ignored: BTreeMap<Ignored, u64>,
 }
 
 impl Watchers {
@@ -68,33 +66,16 @@ impl Watchers {
         self.lock().topics.clone()
     }
 
-    /// Counts what a stored draft ignored.
-    pub fn count(&self, draft: &Draft) {
-        if !draft.ignored.is_empty() {
-            let mut state = self.lock();
-            for (why, times) in &draft.ignored {
-                *state.ignored.entry(*why).or_default() += u64::from(*times);
-            }
-        }
-    }
-
-    /// How many replies were ignored, by reason.
-    pub fn ignored(&self) -> BTreeMap<Ignored, u64> {
-        self.lock().ignored.clone()
-    }
-
-    /// The loop has changed these sagas, and perhaps answered requests.
-    pub fn changed(&self, sagas: &[SagaId], answered: bool) {
+    /// A draft is stored: whoever waits for one of its sagas is told at once.
+    pub fn stored(&self, draft: &Draft) {
         let mut state = self.lock();
         if !state.waiting.is_empty() {
-            let hot: Vec<_> = sagas.iter().filter(|saga| state.waiting.contains_key(saga)).copied().collect();
-            if !hot.is_empty() {
-                state.hot.extend(hot);
-                self.changed.notify_one();
+            for record in draft.members.iter().map(|member| &member.record).filter(|record| record.saga.at_rest()) {
+                state.deliver(record);
             }
         }
         drop(state);
-        if answered {
+        if !draft.answers.is_empty() {
             self.answered.notify_waiters();
         }
     }
@@ -117,8 +98,8 @@ impl Watchers {
         tokio::time::timeout(at_most, receiver).await.ok()?.ok()
     }
 
-    /// Reads the sagas that are waited for until shutdown: those of our own as soon as they change, all of them
-    /// at each interval, in one query.
+    /// Reads the sagas that are waited for until shutdown: new ones at once, all of them (others may own them) at
+    /// each interval, in one query.
     pub async fn run(self: Arc<Self>, store: Arc<dyn Store>, shutdown: CancellationToken) {
         loop {
             let all = tokio::select! {
@@ -147,10 +128,16 @@ impl Watchers {
 
     fn deliver(&self, records: Vec<SagaRecord>) {
         let mut state = self.lock();
-        for record in records.into_iter().filter(|record| record.saga.at_rest()) {
-            for sender in state.waiting.remove(&record.saga.id).unwrap_or_default() {
-                drop(sender.send(record.clone())); // one who went away does not need it
-            }
+        for record in records.iter().filter(|record| record.saga.at_rest()) {
+            state.deliver(record);
+        }
+    }
+}
+
+impl State {
+    fn deliver(&mut self, record: &SagaRecord) {
+        for sender in self.waiting.remove(&record.saga.id).unwrap_or_default() {
+            drop(sender.send(record.clone())); // one who went away does not need it
         }
     }
 }

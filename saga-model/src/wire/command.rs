@@ -31,7 +31,7 @@ pub struct Command {
 /// # Errors
 /// The code of the dead letter that it is.
 pub fn parse(bytes: &[u8]) -> Result<Command, Unreadable> {
-    let mut fields = Fields::read(bytes)?;
+    let mut fields = Fields::read(bytes, None)?;
     let (saga_id, step, kind) = (fields.saga_id()?, fields.text("step")?, fields.kind()?);
     let (round, attempt) = (fields.count("round")?, fields.count("attempt")?);
     let (key, token) = (fields.text("idempotencyKey")?, fields.text("token")?);

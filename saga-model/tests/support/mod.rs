@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test file uses its own part
 
 pub mod definitions;
+pub mod script;
 
 use saga_model::advance::{Advance, Foreign, Ignored, Refused, Transition, advance};
 use saga_model::definition::StepIndex;
