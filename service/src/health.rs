@@ -139,7 +139,9 @@ impl Dependency {
         drop(state);
         // Said once for each change, here, so that nobody who watches something has to.
         match (before.status, now.status) {
-            (UpOrDown::Down, UpOrDown::Up) => tracing::info!(dependency = self.name, "Dependency is up: {}", now.detail),
+            (UpOrDown::Down, UpOrDown::Up) => {
+                tracing::info!(dependency = self.name, "Dependency is up: {}", now.detail)
+            }
             (UpOrDown::Up, UpOrDown::Down) => {
                 tracing::warn!(dependency = self.name, "Dependency is down: {}", now.detail);
             }

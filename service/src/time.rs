@@ -42,7 +42,8 @@ mod tests {
         ] {
             assert_eq!(parse(text), Ok(Micros(micros)), "{text}");
         }
-        for text in ["", "yesterday", "1970-01-01", "1970-01-01T00:00:00", "1970-13-01T00:00:00Z", "0", "1970-01-01T00:00Z"]
+        for text in
+            ["", "yesterday", "1970-01-01", "1970-01-01T00:00:00", "1970-13-01T00:00:00Z", "0", "1970-01-01T00:00Z"]
         {
             assert_eq!(parse(text), Err(InvalidTime), "{text}");
         }

@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use service::keys::Scope;
-use service::settings::{Connections, HttpArgs, LogArgs, TimingArgs, Timing, try_parse_from};
+use service::settings::{Connections, HttpArgs, LogArgs, Timing, TimingArgs, try_parse_from};
 
 #[derive(Parser, Debug)]
 struct Saga {

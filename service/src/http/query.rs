@@ -83,7 +83,10 @@ impl Query {
 
     /// Text that is not empty.
     pub fn text(&mut self, name: &str) -> Option<String> {
-        self.optional(name, |text| if text.is_empty() { Err("write something, or leave it out") } else { Ok(text.to_owned()) })
+        self.optional(
+            name,
+            |text| if text.is_empty() { Err("write something, or leave it out") } else { Ok(text.to_owned()) },
+        )
     }
 
     /// Notes what else is wrong with a parameter (two that do not go together).

@@ -130,11 +130,17 @@ const _: () = assert!(MAX_PRODUCED_BYTES + 16 * 1024 == 2_113_536);
 
 fn passes(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode::{
-        BrokerTransportFailure, NotController, NotEnoughReplicas, OperationTimedOut, RequestTimedOut, ThrottlingQuotaExceeded,
+        BrokerTransportFailure, NotController, NotEnoughReplicas, OperationTimedOut, RequestTimedOut,
+        ThrottlingQuotaExceeded,
     };
     matches!(
         code,
-        RequestTimedOut | OperationTimedOut | NotController | BrokerTransportFailure | NotEnoughReplicas | ThrottlingQuotaExceeded
+        RequestTimedOut
+            | OperationTimedOut
+            | NotController
+            | BrokerTransportFailure
+            | NotEnoughReplicas
+            | ThrottlingQuotaExceeded
     )
 }
 

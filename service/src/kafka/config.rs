@@ -45,10 +45,13 @@ pub fn producer(brokers: &KafkaBrokers, client_id: &str, batching: Batching) -> 
         .set("message.timeout.ms", "0")
         // Keys land where the Java client would put them.
         .set("partitioner", "murmur2_random")
-        .set("linger.ms", match batching {
-            Batching::Prompt => "0.5",
-            Batching::Grouped => "75",
-        })
+        .set(
+            "linger.ms",
+            match batching {
+                Batching::Prompt => "0.5",
+                Batching::Grouped => "75",
+            },
+        )
         // How much may wait is decided by who sends (by count of messages that are not acknowledged), not here.
         .set("queue.buffering.max.messages", "2000000")
         .set("queue.buffering.max.kbytes", "2097151")

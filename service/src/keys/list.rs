@@ -70,7 +70,8 @@ impl FromStr for KeyList {
         let mut keys = Self::default();
         for (index, key) in text.split(',').enumerate() {
             let mut parts = key.trim().split(':');
-            let (Some(name), Some(secret), Some(scopes), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+            let (Some(name), Some(secret), Some(scopes), None) =
+                (parts.next(), parts.next(), parts.next(), parts.next())
             else {
                 return Err(InvalidKeys::Form(index + 1));
             };

@@ -79,11 +79,7 @@ impl Scopes {
 
     /// Those of either.
     pub fn and(self, other: Self) -> Self {
-        Self {
-            submit: self.submit || other.submit,
-            read: self.read || other.read,
-            admin: self.admin || other.admin,
-        }
+        Self { submit: self.submit || other.submit, read: self.read || other.read, admin: self.admin || other.admin }
     }
 
     pub fn contains(self, scope: Scope) -> bool {

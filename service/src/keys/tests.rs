@@ -37,9 +37,17 @@ fn a_key_has_its_scopes_and_the_open_ones() {
 #[test]
 fn what_is_sent_and_unknown_is_refused() {
     let keys = keys("ops:s1:admin", "submit,read");
-    for value in
-        [&b"Bearer s2"[..], b"Bearer s", b"Bearer s11", b"Bearer ", b"Bearer", b"", b"Basic czE=", b"s1", b"Bearer \xff\xfe"]
-    {
+    for value in [
+        &b"Bearer s2"[..],
+        b"Bearer s",
+        b"Bearer s11",
+        b"Bearer ",
+        b"Bearer",
+        b"",
+        b"Basic czE=",
+        b"s1",
+        b"Bearer \xff\xfe",
+    ] {
         assert_eq!(caller(&keys, value), Err(Code::Unauthenticated), "{value:?}");
     }
     for value in [&b"bearer s1"[..], b"BEARER s1", b"Bearer  s1 "] {

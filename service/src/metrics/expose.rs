@@ -22,9 +22,10 @@ impl Metrics {
 }
 
 async fn metrics(State(metrics): State<Metrics>, headers: HeaderMap) -> Response {
-    let asked = headers.get_all(ACCEPT).iter().any(|accept| {
-        accept.to_str().is_ok_and(|accept| accept.contains("application/openmetrics-text"))
-    });
+    let asked = headers
+        .get_all(ACCEPT)
+        .iter()
+        .any(|accept| accept.to_str().is_ok_and(|accept| accept.contains("application/openmetrics-text")));
     let inner = metrics.lock();
     let mut body = String::new();
     if let Err(error) = text::encode(&mut body, &inner.registry) {

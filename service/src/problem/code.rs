@@ -75,7 +75,9 @@ impl Code {
     const fn row(self) -> (u16, &'static str, &'static str) {
         match self {
             Self::MalformedJson => (400, "MALFORMED_JSON", "The body is not well-formed JSON"),
-            Self::InvalidParameter => (400, "INVALID_PARAMETER", "A parameter of the path, the query or a header is wrong"),
+            Self::InvalidParameter => {
+                (400, "INVALID_PARAMETER", "A parameter of the path, the query or a header is wrong")
+            }
             Self::Unauthenticated => (401, "UNAUTHENTICATED", "A known key is needed"),
             Self::Forbidden => (403, "FORBIDDEN", "The key does not have the scope"),
             Self::NotFound => (404, "NOT_FOUND", "There is nothing at this path"),
@@ -92,9 +94,13 @@ impl Code {
             Self::RevisionMismatch => (412, "REVISION_MISMATCH", "The saga has another revision"),
             Self::PayloadTooLarge => (413, "PAYLOAD_TOO_LARGE", "The body is too large"),
             Self::UriTooLong => (414, "URI_TOO_LONG", "The URI is too long"),
-            Self::UnsupportedMediaType => (415, "UNSUPPORTED_MEDIA_TYPE", "The body is not sent as plain application/json"),
+            Self::UnsupportedMediaType => {
+                (415, "UNSUPPORTED_MEDIA_TYPE", "The body is not sent as plain application/json")
+            }
             Self::ValidationFailed => (422, "VALIDATION_FAILED", "Fields of the body are wrong"),
-            Self::IdempotencyKeyReused => (422, "IDEMPOTENCY_KEY_REUSED", "The idempotency key stands for another request"),
+            Self::IdempotencyKeyReused => {
+                (422, "IDEMPOTENCY_KEY_REUSED", "The idempotency key stands for another request")
+            }
             Self::StepNotReplayable => (422, "STEP_NOT_REPLAYABLE", "The step is not the one that may be replayed"),
             Self::Overloaded => (429, "OVERLOADED", "Too much at once"),
             Self::InternalError => (500, "INTERNAL_ERROR", "The server made a mistake"),

@@ -35,7 +35,8 @@ pub enum LogFormat {
 impl LogArgs {
     /// The format that was said, or else the one that suits standard error.
     pub fn format(&self) -> LogFormat {
-        self.log_format.unwrap_or_else(|| if std::io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json })
+        self.log_format
+            .unwrap_or_else(|| if std::io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json })
     }
 }
 

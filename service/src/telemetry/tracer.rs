@@ -97,7 +97,8 @@ impl Tracer {
                 Place::Root(trace) => (Some(trace), Context::new()),
                 Place::Under(parent) => (None, parent.context()),
             };
-            let mut builder = SpanBuilder::from_name(start.name).with_kind(start.kind).with_attributes(start.attributes);
+            let mut builder =
+                SpanBuilder::from_name(start.name).with_kind(start.kind).with_attributes(start.attributes);
             builder.start_time = start.at.map(system_time);
             builder.links = Some(start.links.iter().map(|to| Link::with_context(to.span_context())).collect());
             with_ids(trace, id, || tracer.build_with_context(builder, &parent))
@@ -118,7 +119,8 @@ fn unmade(place: Place, id: Option<SpanId>) -> TraceParent {
             let trace = if trace == TraceId::INVALID { crate::traceparent::new_trace_id() } else { trace };
             let id = id.filter(|id| *id != SpanId::INVALID).unwrap_or_else(random);
             // Neither is zero: a random UUID has a version in it.
-            TraceParent::new(trace, id, true).unwrap_or_else(|| unmade(Place::Root(crate::traceparent::new_trace_id()), None))
+            TraceParent::new(trace, id, true)
+                .unwrap_or_else(|| unmade(Place::Root(crate::traceparent::new_trace_id()), None))
         }
     }
 }

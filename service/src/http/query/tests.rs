@@ -63,5 +63,8 @@ fn numbers_are_digits_in_a_range() {
 fn a_route_without_parameters_has_none() {
     assert!(no_query(&"/x".parse().unwrap()).is_ok());
     assert!(no_query(&"/x?".parse().unwrap()).is_ok());
-    assert_eq!(wrong(query("=1&a")), [("", "UNKNOWN_FIELD"), ("a", "UNKNOWN_FIELD")].map(|(n, c)| (n.into(), c.into())));
+    assert_eq!(
+        wrong(query("=1&a")),
+        [("", "UNKNOWN_FIELD"), ("a", "UNKNOWN_FIELD")].map(|(n, c)| (n.into(), c.into()))
+    );
 }
