@@ -73,7 +73,8 @@ async fn a_topic_that_cannot_be_made_is_said_plainly() {
 #[tokio::test]
 async fn several_may_make_the_same_topics_at_once() {
     let (brokers, name) = (brokers(), format!("test-race-{}", Uuid::new_v4()));
-    let make = async || Admin::new(&brokers, "test").unwrap().create_missing(&[&name], partitions(1), None).await.unwrap();
+    let make =
+        async || Admin::new(&brokers, "test").unwrap().create_missing(&[&name], partitions(1), None).await.unwrap();
     let made = tokio::join!(make(), make(), make());
     assert_eq!([made.0, made.1, made.2].concat(), [name.as_str()], "one made it");
     inspector(&brokers).delete_topics(&[&name], &AdminOptions::new()).await.unwrap();
@@ -104,7 +105,6 @@ async fn the_largest_dead_letter_can_be_sent() {
 
 #[tokio::test]
 async fn a_broker_that_is_not_there_is_unreachable() {
-
     let admin = Admin::new(&"127.0.0.1:1".parse().unwrap(), "test").unwrap();
     assert!(matches!(admin.topics().await, Err(AdminError::Unreachable(_))));
 }

@@ -149,7 +149,10 @@ async fn a_group_commits_only_what_it_is_told_to() {
         producer.send(record, FOREVER).await.unwrap();
     }
     let member = || -> StreamConsumer {
-        let member: StreamConsumer = quick(group_consumer(&brokers, "test", "worker-inventory")).create().unwrap();
+        let mut config = quick(group_consumer(&brokers, "test", "worker-inventory"));
+        // The mock broker lets the next member in only when the one that left would have timed out.
+        config.set("session.timeout.ms", "4000");
+        let member: StreamConsumer = config.create().unwrap();
         member.subscribe(&[INVENTORY_COMMANDS]).unwrap();
         member
     };
