@@ -1,13 +1,29 @@
 //! `advance`: the one function that changes a saga.
 
+mod closing;
+mod draft;
+mod drive;
+mod engine;
+mod forward;
+mod reply;
+mod timer;
+mod unwind;
+mod verbs;
+
 use crate::definition::Definition;
 use crate::effect::Effect;
 use crate::event::{Action, Actor, Event};
 use crate::history::Row;
 use crate::micros::Micros;
-use crate::state::{Saga, StuckCause};
+use crate::state::Saga;
+use draft::Draft;
 
-/// A saga may not grow over this many bytes (outputs, inputs and errors); it is stuck `TOO_BIG` instead.
+pub use verbs::available_actions;
+
+/// The behaviour of this machine, written into the first row of each saga; numbers are never used again.
+pub const BEHAVIOUR: u32 = 1;
+
+/// A saga may not grow over this many bytes ([`Saga::bytes`]); it is stuck `TOO_BIG` instead.
 pub const MAX_SAGA_BYTES: usize = 512 * 1024;
 
 /// What became of an event.
@@ -44,6 +60,8 @@ pub enum Ignored {
     SpuriousTimer,
     /// A saga of this id exists already.
     AlreadyStarted,
+    /// There is no saga that this could happen to.
+    NoSuchSaga,
     /// An engine failure of a saga that has ended or is stuck already.
     AtRest,
 }
@@ -63,8 +81,10 @@ pub enum Refused {
     UnknownStep {
         step: String,
     },
-    /// `replay` with an input for a step whose effect may stand.
+    /// `replay` with an input for a step whose effect may stand, or that others were told of.
     EffectMayStand,
+    /// `replay` with an input that would take the saga over [`MAX_SAGA_BYTES`].
+    InputTooLarge,
 }
 
 /// Why a reply cannot be genuine.
@@ -77,7 +97,31 @@ pub enum Foreign {
 }
 
 /// Applies `event` to `saga` (none before [`Event::Submitted`]) at the time `now`.
+///
+/// Every event is first *recorded* in a copy of the saga; then one function, `drive`, looks at the copy and does
+/// whatever follows from it. A verb that lets a saga go on calls the same function, so a consequence that waited
+/// is the consequence that would have come at once.
 pub fn advance(definition: &Definition, saga: Option<&Saga>, event: &Event, actor: &Actor, now: Micros) -> Advance {
-    let _ = (definition, saga, event, actor, now, StuckCause::Rejected);
-    Advance::Ignored(Ignored::SpuriousTimer)
+    let Some(saga) = saga else {
+        return match event {
+            Event::Submitted { id, secret } => Draft::submit(definition, *id, *secret, now).finish(actor),
+            Event::Reply(_)
+            | Event::NoAnswer(_)
+            | Event::BackoffOver(_)
+            | Event::DeadlinePassed
+            | Event::Verb { .. }
+            | Event::EngineFailed { .. }
+            | Event::Oversized { .. } => Advance::Ignored(Ignored::NoSuchSaga),
+        };
+    };
+    match event {
+        Event::Submitted { .. } => Advance::Ignored(Ignored::AlreadyStarted),
+        Event::Reply(answer) => reply::apply(definition, saga, answer, actor, now),
+        Event::NoAnswer(command) => timer::no_answer(definition, saga, *command, actor, now),
+        Event::BackoffOver(command) => timer::backoff_over(definition, saga, *command, actor, now),
+        Event::DeadlinePassed => timer::deadline_passed(definition, saga, actor, now),
+        Event::Verb { verb, reason } => verbs::apply(definition, saga, verb, reason, actor, now),
+        Event::EngineFailed { message } => engine::failed(definition, saga, message, actor, now),
+        Event::Oversized { command, outcome } => engine::oversized(definition, saga, *command, *outcome, actor, now),
+    }
 }

@@ -24,6 +24,9 @@ pub enum Event {
     Verb { verb: Verb, reason: String },
     /// The engine could not apply or store a transition of this saga.
     EngineFailed { message: String },
+    /// A reply that would make the saga too big was dropped. Only [`crate::history`] makes this event, where the
+    /// reply itself is lost; everyone else hands the reply over and lets [`crate::advance()`] judge.
+    Oversized { command: CommandRef, outcome: Outcome },
 }
 
 /// A reply that was readable and is meant for a step of the saga's definition.
@@ -45,22 +48,63 @@ pub struct Reply {
 
 /// What an operator may ask for.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-#[serde(tag = "verb", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(try_from = "PlainVerb", into = "PlainVerb")]
 pub enum Verb {
-    Replay {
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        from_step: Option<String>,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        input: Option<RawJson>,
-    },
+    Replay { from_step: Option<String>, input: Option<RawJson> },
     Cancel,
     Compensate,
     Pause,
     Resume,
-    Skip {
-        step: String,
-    },
+    Skip { step: String },
     Resolve,
+}
+
+/// A [`Verb`] as JSON: its name and all that any verb may carry, as plain fields, for a tagged enum would lose
+/// the text of the input.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlainVerb {
+    pub verb: Action,
+    /// Of `replay`: the step to go on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_step: Option<String>,
+    /// Of `replay`: what the step is given instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<RawJson>,
+    /// Of `skip`: the step to leave out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+}
+
+/// A `skip` that names no step.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("skip names the step that is skipped")]
+pub struct SkipWithoutStep;
+
+impl From<Verb> for PlainVerb {
+    fn from(verb: Verb) -> Self {
+        let plain = Self { verb: verb.action(), from_step: None, input: None, step: None };
+        match verb {
+            Verb::Replay { from_step, input } => Self { from_step, input, ..plain },
+            Verb::Skip { step } => Self { step: Some(step), ..plain },
+            Verb::Cancel | Verb::Compensate | Verb::Pause | Verb::Resume | Verb::Resolve => plain,
+        }
+    }
+}
+
+impl TryFrom<PlainVerb> for Verb {
+    type Error = SkipWithoutStep;
+    fn try_from(plain: PlainVerb) -> Result<Self, SkipWithoutStep> {
+        Ok(match plain.verb {
+            Action::Replay => Verb::Replay { from_step: plain.from_step, input: plain.input },
+            Action::Cancel => Verb::Cancel,
+            Action::Compensate => Verb::Compensate,
+            Action::Pause => Verb::Pause,
+            Action::Resume => Verb::Resume,
+            Action::Skip => Verb::Skip { step: plain.step.ok_or(SkipWithoutStep)? },
+            Action::Resolve => Verb::Resolve,
+        })
+    }
 }
 
 impl Verb {
@@ -74,6 +118,32 @@ impl Verb {
             Verb::Resume => Action::Resume,
             Verb::Skip { .. } => Action::Skip,
             Verb::Resolve => Action::Resolve,
+        }
+    }
+}
+
+impl Action {
+    /// All of them.
+    pub const ALL: [Action; 7] = [
+        Action::Replay,
+        Action::Cancel,
+        Action::Compensate,
+        Action::Pause,
+        Action::Resume,
+        Action::Skip,
+        Action::Resolve,
+    ];
+
+    /// As in `availableActions` and in the paths of the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Action::Replay => "replay",
+            Action::Cancel => "cancel",
+            Action::Compensate => "compensate",
+            Action::Pause => "pause",
+            Action::Resume => "resume",
+            Action::Skip => "skip",
+            Action::Resolve => "resolve",
         }
     }
 }

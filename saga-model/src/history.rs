@@ -1,19 +1,24 @@
 //! The history: one row a transition, enough to fold back into the state.
 
+mod fold;
+
 use serde::{Deserialize, Serialize};
 
 use crate::definition::StepIndex;
-use crate::event::{Actor, Verb};
+use crate::event::{Action, Actor};
 use crate::json::RawJson;
 use crate::micros::Micros;
 use crate::state::{CommandRef, Failure, Kind, Outcome, Phase, StuckCause};
 
+pub use fold::{FoldError, event_of, fold, fold_each};
+
 /// One transition of a saga.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Row {
     /// Gapless from 1.
     pub seq: u32,
     pub at: Micros,
+    #[serde(rename = "type")]
     pub kind: RowKind,
     /// None for what concerns no step, `SagaStarted` included.
     pub step: Option<StepIndex>,
@@ -65,11 +70,19 @@ pub struct RowData {
     pub partition: Option<i32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none", flatten)]
-    pub verb: Option<Verb>,
+    /// What an operator asked for: the name of the verb, then what it carried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verb: Option<Action>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The input that a replay with a new one replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_step: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<RawJson>,
+    /// The step that a `skip` left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// The step's own input that a replay with a new one replaced; none if it was the saga's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_input: Option<RawJson>,
     // What was decided.
@@ -77,7 +90,7 @@ pub struct RowData {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<NextCommand>,
     /// When the next attempt is due.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::micros::rfc3339")]
     pub retry_at: Option<Micros>,
     /// The domain events of this transition, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

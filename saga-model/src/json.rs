@@ -6,9 +6,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 /// The deepest nesting that is read.
@@ -200,10 +201,10 @@ pub fn pointer_token(key: &str) -> Cow<'_, str> {
     if key.contains(['~', '/']) { Cow::Owned(key.replace('~', "~0").replace('/', "~1")) } else { Cow::Borrowed(key) }
 }
 
-/// A JSON text that is carried along and not looked into: an input, an output.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RawJson(Box<RawValue>);
+/// A JSON text that is carried along and not looked into: an input, an output. Cheap to clone, for a saga is
+/// cloned at each transition.
+#[derive(Clone)]
+pub struct RawJson(Arc<RawValue>);
 
 impl RawJson {
     /// The text.
@@ -216,7 +217,7 @@ impl RawJson {
     /// # Errors
     /// If it is not.
     pub fn from_string(text: String) -> Result<Self, serde_json::Error> {
-        RawValue::from_string(text).map(Self)
+        RawValue::from_string(text).map(|raw| Self(raw.into()))
     }
 
     /// The text of a value.
@@ -224,13 +225,27 @@ impl RawJson {
     /// # Errors
     /// If the value cannot be written as JSON.
     pub fn of(value: &impl Serialize) -> Result<Self, serde_json::Error> {
-        serde_json::value::to_raw_value(value).map(Self)
+        serde_json::value::to_raw_value(value).map(|raw| Self(raw.into()))
     }
 }
 
 impl From<&RawValue> for RawJson {
     fn from(raw: &RawValue) -> Self {
-        Self(raw.to_owned())
+        Self(raw.to_owned().into())
+    }
+}
+
+impl Serialize for RawJson {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+/// Keeps the text to the letter, but only straight from `serde_json`: what buffers (`flatten`, internally
+/// tagged or untagged enums) loses it, so the types of this crate that hold one do not use them.
+impl<'de> Deserialize<'de> for RawJson {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Box::<RawValue>::deserialize(deserializer).map(|raw| Self(raw.into()))
     }
 }
 

@@ -37,10 +37,14 @@ pub mod event;
 pub mod field;
 pub mod history;
 pub mod ids;
+pub mod invariants;
 pub mod json;
 pub mod micros;
 pub mod money;
+pub mod render;
+pub mod retry;
 pub mod state;
+pub mod view;
 pub mod wire;
 
 pub use advance::advance;

@@ -1,9 +1,10 @@
 //! Points in time and spans, as whole microseconds.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
+use time::{Date, Month, OffsetDateTime, Time};
 
 /// A point in time: microseconds since 1970-01-01T00:00:00Z. The machine is given it, never asks for it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
@@ -34,6 +35,19 @@ impl Millis {
     }
 }
 
+/// As settings give it: a whole number of the largest unit that fits, `500ms`, `10s`, `90m`, `24h`.
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("0ms"),
+            n if n % 3_600_000 == 0 => write!(f, "{}h", n / 3_600_000),
+            n if n % 60_000 == 0 => write!(f, "{}m", n / 60_000),
+            n if n % 1000 == 0 => write!(f, "{}s", n / 1000),
+            n => write!(f, "{n}ms"),
+        }
+    }
+}
+
 /// RFC 3339 in UTC with `Z` and six fraction digits. Points outside the years 0 to 9999 print as the nearest one inside.
 impl fmt::Display for Micros {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,6 +70,55 @@ impl fmt::Display for Micros {
     }
 }
 
+/// The text is not a time as this crate prints it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a time in the form 2026-01-31T23:59:59.000000Z")]
+pub struct InvalidTime;
+
+/// Reads exactly what [`fmt::Display`] prints.
+impl FromStr for Micros {
+    type Err = InvalidTime;
+    fn from_str(text: &str) -> Result<Self, InvalidTime> {
+        let shape = b"dddd-dd-ddTdd:dd:dd.ddddddZ";
+        let fits = |(byte, form): (u8, &u8)| if *form == b'd' { byte.is_ascii_digit() } else { byte == *form };
+        if text.len() != shape.len() || !text.bytes().zip(shape).all(fits) {
+            return Err(InvalidTime);
+        }
+        let part = |range: std::ops::Range<usize>| text[range].parse::<u32>().map_err(|_| InvalidTime);
+        let small = |range| part(range).map(|n| n as u8); // two digits
+        let month = Month::try_from(small(5..7)?).map_err(|_| InvalidTime)?;
+        let date = Date::from_calendar_date(part(0..4)? as i32, month, small(8..10)?).map_err(|_| InvalidTime)?;
+        let time = Time::from_hms_micro(small(11..13)?, small(14..16)?, small(17..19)?, part(20..26)?)
+            .map_err(|_| InvalidTime)?;
+        let at = date.with_time(time).assume_utc();
+        Ok(Self(at.unix_timestamp() * 1_000_000 + i64::from(at.microsecond())))
+    }
+}
+
+/// An optional time as its RFC 3339 text, for JSON that the outside sees.
+pub mod rfc3339 {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Micros;
+
+    /// # Errors
+    /// Those of the serializer.
+    #[allow(clippy::ref_option)] // the form that serde asks for
+    pub fn serialize<S: Serializer>(at: &Option<Micros>, serializer: S) -> Result<S::Ok, S::Error> {
+        match at {
+            Some(at) => serializer.collect_str(at),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    /// # Errors
+    /// If there is another text than [`Micros`] prints.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Micros>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +133,35 @@ mod tests {
             (i64::MIN, "0000-01-01T00:00:00.000000Z"),
         ] {
             assert_eq!(Micros(micros).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn spans_print_as_settings_give_them() {
+        for (millis, text) in [(0, "0ms"), (500, "500ms"), (1500, "1500ms"), (10_000, "10s"), (5_400_000, "90m")] {
+            assert_eq!(Millis(millis).to_string(), text);
+        }
+        assert_eq!(Millis(86_400_000).to_string(), "24h");
+    }
+
+    #[test]
+    fn reads_what_it_prints() {
+        for micros in [0, 1_795_599_363_000_001, -1, -62_167_219_200_000_000, 253_402_300_799_999_999] {
+            assert_eq!(Micros(micros).to_string().parse(), Ok(Micros(micros)));
+        }
+        for bad in [
+            "",
+            "1970-01-01T00:00:00Z",
+            "1970-01-01T00:00:00.000Z",
+            "1970-13-01T00:00:00.000000Z",
+            "1970-02-30T00:00:00.000000Z",
+            "1970-01-01T24:00:00.000000Z",
+            "1970-01-01t00:00:00.000000Z",
+            "1970-01-01T00:00:00.000000+00:00",
+            "1970-01-01T00:00:00.00000\u{e9}",
+            "+970-01-01T00:00:00.000000Z",
+        ] {
+            assert_eq!(bad.parse::<Micros>(), Err(InvalidTime), "{bad}");
         }
     }
 }

@@ -1,11 +1,18 @@
 //! The saga as a value.
 
-use serde::{Deserialize, Serialize};
+mod question;
+mod step;
 
-use crate::definition::{Definition, StepIndex};
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::definition::StepIndex;
 use crate::ids::SagaId;
-use crate::json::RawJson;
 use crate::micros::Micros;
+
+pub use question::{CommandRef, Kind, Outcome, Question, WakeUp};
+pub use step::{AttemptFailure, Course, Flight, PastRound, Recorded, Step, StepStatus, Undo, UndoStatus};
 
 /// One saga. Only [`crate::advance()`] makes or changes one.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -17,16 +24,17 @@ pub struct Saga {
     pub phase: Phase,
     #[serde(default, skip_serializing_if = "Hold::is_none")]
     pub hold: Hold,
-    /// One for each step of the definition, in its order. There is no cursor: see [`Saga::open_step`].
+    /// One for each step of the definition, in its order. There is no cursor: see [`Saga::question`].
     pub steps: Vec<Step>,
     pub order: OrderStatus,
     pub deadline: Deadline,
-    /// Why it turned back, or is about to (a refusal recorded while paused).
+    /// Why it turned back, or is about to (a refusal recorded while held).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<SagaFailure>,
     /// The `seq` of its last history row.
     pub revision: u32,
     pub created_at: Micros,
+    /// When it last changed; a late reply that is merely recorded leaves it.
     pub updated_at: Micros,
     /// Late replies that have their row: each is recorded once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -34,13 +42,26 @@ pub struct Saga {
 }
 
 /// Sixteen random bytes, minted by the shell with the saga.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Secret(pub u128);
 
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")
+    }
+}
+
+/// As 32 hexadecimal digits: a number of 128 bits is beyond what JSON readers agree on.
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:032x}", self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        u128::from_str_radix(&text, 16).map(Self).map_err(serde::de::Error::custom)
     }
 }
 
@@ -91,6 +112,7 @@ pub struct Stuck {
     pub cause: StuckCause,
     /// The step in hand; none if the saga has no open question.
     pub step: Option<StepIndex>,
+    /// When it came to rest; a cause that changes later leaves it.
     pub since: Micros,
     pub message: String,
 }
@@ -131,18 +153,37 @@ pub enum Deadline {
     /// Past the pivot, or turned back.
     None,
     At(Micros),
-    /// Stands still; microseconds are left.
+    /// Stands still; microseconds are left, at least 0.
     Held {
         left: i64,
     },
 }
 
+impl Deadline {
+    /// Stands still from `now` on.
+    #[must_use]
+    pub fn held(self, now: Micros) -> Self {
+        match self {
+            Deadline::At(at) => Deadline::Held { left: at.since(now).max(0) },
+            Deadline::None | Deadline::Held { .. } => self,
+        }
+    }
+
+    /// Runs again from `now` on, with what was left.
+    #[must_use]
+    pub fn released(self, now: Micros) -> Self {
+        match self {
+            Deadline::Held { left } => Deadline::At(now.plus(left)),
+            Deadline::None | Deadline::At(_) => self,
+        }
+    }
+}
+
 /// Why a saga turned back.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct SagaFailure {
-    /// The step in hand at the switch.
+    /// The step in hand at the switch; if all steps were done, the last one.
     pub step: StepIndex,
-    #[serde(flatten)]
     pub why: Failure,
 }
 
@@ -157,148 +198,10 @@ impl Failure {
     pub fn new(code: &str, message: impl Into<String>) -> Self {
         Self { code: code.to_owned(), message: message.into() }
     }
-}
 
-/// A step of a saga.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Step {
-    pub status: StepStatus,
-    /// The course of the action: round, attempts, what is in flight.
-    #[serde(flatten)]
-    pub action: Course,
-    /// An attempt of this round may have left an effect that its answer did not tell of.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub unanswered: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub undo: Option<Undo>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub output: Option<RawJson>,
-    /// An input that an operator gave for this step in place of the saga's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub input: Option<RawJson>,
-}
-
-/// How far an action is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum StepStatus {
-    Pending,
-    Running,
-    Succeeded,
-    Rejected,
-    /// Given up without a clear answer: an effect may stand.
-    Unknown,
-    Skipped,
-}
-
-/// The attempts at an action or a compensation.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Course {
-    /// From 1; also before the first attempt.
-    pub round: u32,
-    /// All attempts of this round, over replays; 0 before the first.
-    pub attempts: u32,
-    /// Attempts of the present budget.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub budget_used: u32,
-    /// The last attempt of this round whose RETRYABLE or UNKNOWN has its row, so that a repeat of it has none.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub answered_attempt: u32,
-    #[serde(default, skip_serializing_if = "Flight::is_none")]
-    pub flight: Flight,
-    /// How the last failed attempt ended; decides the code when the budget is used up.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_failure: Option<AttemptFailure>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<Failure>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<Micros>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub finished_at: Option<Micros>,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref)] // the form that serde asks for
-fn is_zero(n: &u32) -> bool {
-    *n == 0
-}
-
-/// What a course waits for.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Flight {
-    #[default]
-    None,
-    /// The command of the latest attempt was sent; its reply or the word that none came is awaited.
-    Sent { at: Micros },
-    /// The next attempt is sent at that time; while the saga is paused there is none.
-    Backoff { until: Option<Micros> },
-}
-
-impl Flight {
-    #[allow(clippy::trivially_copy_pass_by_ref)] // the form that serde asks for
-    fn is_none(&self) -> bool {
-        *self == Flight::None
+    fn bytes(&self) -> usize {
+        self.code.len() + self.message.len()
     }
-}
-
-/// How an attempt failed.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum AttemptFailure {
-    /// The worker says that no effect of it stands.
-    Retryable,
-    /// The worker says that an effect may stand.
-    Unknown,
-    /// Nobody answered in time.
-    NoAnswer,
-}
-
-/// The compensation that a step owes.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Undo {
-    pub status: UndoStatus,
-    #[serde(flatten)]
-    pub course: Course,
-    /// Whether the worker found an effect.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub undone: Option<bool>,
-}
-
-/// How far a compensation is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum UndoStatus {
-    Pending,
-    Running,
-    Succeeded,
-    Failed,
-    /// An operator took it upon themselves.
-    Waived,
-}
-
-/// A question to a worker is an action or its compensation.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Kind {
-    Action,
-    Compensate,
-}
-
-/// What a worker answers.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Outcome {
-    /// Done; to a compensation: nothing of it stands.
-    Succeeded,
-    /// Refused for good; no effect stands.
-    Rejected,
-    /// No effect of this attempt stands; try again.
-    Retryable,
-    /// An effect may stand.
-    Unknown,
 }
 
 /// A late reply that was recorded.
@@ -310,117 +213,13 @@ pub struct IgnoredReply {
     pub outcome: Outcome,
 }
 
-impl Course {
-    /// Before the first attempt of `round`.
-    pub fn pending(round: u32) -> Self {
-        Self {
-            round,
-            attempts: 0,
-            budget_used: 0,
-            answered_attempt: 0,
-            flight: Flight::None,
-            last_failure: None,
-            error: None,
-            started_at: None,
-            finished_at: None,
-        }
-    }
-}
-
-impl Step {
-    /// A step whose turn has not come.
-    pub fn pending() -> Self {
-        Self {
-            status: StepStatus::Pending,
-            action: Course::pending(1),
-            unanswered: false,
-            undo: None,
-            output: None,
-            input: None,
-        }
-    }
-}
-
-/// The question that a saga is asking, or would ask if it were not held.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Question {
-    pub step: StepIndex,
-    pub kind: Kind,
-}
-
-/// A command in flight: what identifies one attempt.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-pub struct CommandRef {
-    pub step: StepIndex,
-    pub kind: Kind,
-    pub round: u32,
-    pub attempt: u32,
-}
-
-/// The one thing that will move a live, unheld saga on (besides its deadline).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum WakeUp {
-    /// A reply to this command, or the word that none came.
-    Reply { command: CommandRef, sent_at: Micros },
-    /// The end of a backoff after this attempt.
-    Backoff { command: CommandRef, until: Micros },
-}
-
 impl Saga {
+    /// The step at `index`, which is one of the saga's definition.
+    ///
+    /// # Panics
+    /// If the saga is paired with a definition that is not its own, a bug that the engine's panic fence contains.
     pub fn step(&self, index: StepIndex) -> &Step {
         &self.steps[usize::from(index.0)]
-    }
-
-    /// The open question: FORWARD, the first step neither SUCCEEDED nor SKIPPED; UNWINDING, the last one
-    /// whose undo is PENDING, RUNNING or FAILED; CLOSING, the closing step.
-    pub fn question(&self, definition: &Definition) -> Option<Question> {
-        match self.phase {
-            Phase::Forward => definition
-                .steps()
-                .map(|(index, _)| index)
-                .find(|index| !matches!(self.step(*index).status, StepStatus::Succeeded | StepStatus::Skipped))
-                .map(|step| Question { step, kind: Kind::Action }),
-            Phase::Unwinding => definition
-                .steps()
-                .rev()
-                .map(|(index, _)| index)
-                .find(|index| self.step(*index).undo.as_ref().is_some_and(Undo::is_open))
-                .map(|step| Question { step, kind: Kind::Compensate }),
-            Phase::Closing => definition.closing().map(|step| Question { step, kind: Kind::Action }),
-            Phase::Completed | Phase::Compensated | Phase::Resolved => None,
-        }
-    }
-
-    /// The attempts at the answer to `question`; none for the compensation of a step that owes none.
-    pub fn course(&self, question: Question) -> Option<&Course> {
-        let step = self.step(question.step);
-        match question.kind {
-            Kind::Action => Some(&step.action),
-            Kind::Compensate => step.undo.as_ref().map(|undo| &undo.course),
-        }
-    }
-
-    /// What the open question waits for, whether the saga is held or not: a command sent, or a backoff
-    /// that has a time. Recovery rebuilds timers and pending commands from this alone.
-    pub fn wake_up(&self, definition: &Definition) -> Option<WakeUp> {
-        let question = self.question(definition)?;
-        let course = self.course(question)?;
-        let command =
-            CommandRef { step: question.step, kind: question.kind, round: course.round, attempt: course.attempts };
-        match course.flight {
-            Flight::None | Flight::Backoff { until: None } => None,
-            Flight::Sent { at } => Some(WakeUp::Reply { command, sent_at: at }),
-            Flight::Backoff { until: Some(until) } => Some(WakeUp::Backoff { command, until }),
-        }
-    }
-
-    /// Whether the pivot has succeeded and not been undone: the point after which only an operator turns back.
-    pub fn pivot_stands(&self, definition: &Definition) -> bool {
-        definition.pivot().is_some_and(|pivot| {
-            let step = self.step(pivot);
-            step.status == StepStatus::Succeeded
-                && step.undo.as_ref().is_none_or(|undo| undo.status != UndoStatus::Succeeded)
-        })
     }
 
     /// Whether it is at rest: ended, stuck or paused.
@@ -434,21 +233,17 @@ impl Saga {
             (Phase::Completed, _) => SagaStatus::Completed,
             (Phase::Compensated, _) => SagaStatus::Compensated,
             (Phase::Resolved, _) => SagaStatus::Resolved,
-            (_, Hold::Paused { .. }) => SagaStatus::Paused,
-            (_, Hold::Stuck(_)) => SagaStatus::Stuck,
+            (Phase::Forward | Phase::Unwinding | Phase::Closing, Hold::Paused { .. }) => SagaStatus::Paused,
+            (Phase::Forward | Phase::Unwinding | Phase::Closing, Hold::Stuck(_)) => SagaStatus::Stuck,
             (Phase::Forward, Hold::None) => SagaStatus::Running,
             (Phase::Unwinding | Phase::Closing, Hold::None) => SagaStatus::Compensating,
         }
     }
-}
 
-impl Undo {
-    /// Whether the compensation is still owed.
-    pub fn is_open(&self) -> bool {
-        match self.status {
-            UndoStatus::Pending | UndoStatus::Running | UndoStatus::Failed => true,
-            UndoStatus::Succeeded | UndoStatus::Waived => false,
-        }
+    /// The bytes of all that workers and operators put into it: outputs, inputs, errors.
+    pub fn bytes(&self) -> usize {
+        let steps: usize = self.steps.iter().map(Step::bytes).sum();
+        steps + self.failure.as_ref().map_or(0, |failure| failure.why.bytes())
     }
 }
 

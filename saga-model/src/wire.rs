@@ -63,23 +63,43 @@ pub struct Unreadable {
 }
 
 impl Unreadable {
-    pub fn new(code: DeadLetterCode, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into() }
+    /// The sentence may quote the message: it is cut to a length, and control characters are replaced.
+    pub fn new(code: DeadLetterCode, detail: impl AsRef<str>) -> Self {
+        const MAX_DETAIL_CHARS: usize = 500;
+        let plain = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+        Self { code, detail: detail.as_ref().chars().take(MAX_DETAIL_CHARS).map(plain).collect() }
     }
 }
 
 /// The token of a question: the same on each of its attempts, not to be guessed without the saga's secret
 /// (HMAC-SHA-256, the first 128 bits in hexadecimal).
 pub fn token(secret: Secret, step: &str, kind: Kind, round: u32) -> String {
+    format!("{:032x}", token_bits(secret, step, kind, round))
+}
+
+/// Whether `text` is the token of this question, to the letter.
+pub fn token_is(text: &str, secret: Secret, step: &str, kind: Kind, round: u32) -> bool {
+    let bits = token_bits(secret, step, kind, round);
+    let plain = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    text.len() == 32 && text.bytes().all(plain) && u128::from_str_radix(text, 16) == Ok(bits)
+}
+
+fn token_bits(secret: Secret, step: &str, kind: Kind, round: u32) -> u128 {
     // HMAC pads its key with zeros to the block of the hash: done here, so that making one cannot fail.
     let mut key = [0; 64];
     key[..16].copy_from_slice(&secret.0.to_be_bytes());
     let mut mac = <Hmac<Sha256> as hmac::digest::KeyInit>::new(&key.into());
-    mac.update(format!("{step}/{kind:?}/{round}").as_bytes());
+    let kind = match kind {
+        Kind::Action => "/ACTION/",
+        Kind::Compensate => "/COMPENSATE/",
+    };
+    mac.update(step.as_bytes());
+    mac.update(kind.as_bytes());
+    mac.update(round.to_string().as_bytes());
     let digest = mac.finalize().into_bytes();
     let mut first = [0; 16];
     first.copy_from_slice(&digest[..16]);
-    format!("{:032x}", u128::from_be_bytes(first))
+    u128::from_be_bytes(first)
 }
 
 /// Under which key the effect of (saga, step, round) happens at most once.

@@ -1,5 +1,8 @@
 //! How messages travel: one trait, two buses (Kafka, in-process) that pass one suite.
 
+pub mod kafka;
+
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -7,16 +10,24 @@ use saga_model::SagaId;
 use saga_model::ids::ShardId;
 use saga_model::state::CommandRef;
 
+/// Topics that the engine itself names; those of commands and events stand in the definitions.
+pub mod topics {
+    /// Answers of the workers, one partition a shard.
+    pub const REPLIES: &str = "saga.replies";
+    /// Messages that could not be read, for the operators.
+    pub const DEAD_LETTERS: &str = "saga.dead-letters";
+}
+
 /// A message to send.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
     pub topic: Arc<str>,
-    /// The message's key: it decides the partition.
-    pub key: SagaId,
+    /// The message's key: it decides the partition. (A saga id in lower case; a dead letter keeps the key it came with.)
+    pub key: Option<Vec<u8>>,
     /// Fixed for a reply that is passed on to its right partition.
     pub partition: Option<i32>,
-    pub value: Vec<u8>,
-    pub headers: Vec<(&'static str, Vec<u8>)>,
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<(Cow<'static, str>, Vec<u8>)>,
     pub class: Class,
     /// Comes back with the acknowledgement.
     pub ticket: Ticket,

@@ -9,7 +9,7 @@ use super::{Unreadable, idempotency_key, token};
 use crate::definition::{Definition, InputForm};
 use crate::ids::SagaId;
 use crate::json::RawJson;
-use crate::state::{CommandRef, Deadline, Failure, Kind, OrderStatus, Saga, StepStatus};
+use crate::state::{CommandRef, Deadline, Failure, Kind, OrderStatus, Phase, Saga, StepStatus};
 
 /// A command as a worker reads it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,7 +31,7 @@ pub struct Command {
 /// # Errors
 /// The code of the dead letter that it is.
 pub fn parse(bytes: &[u8]) -> Result<Command, Unreadable> {
-    let mut fields = Fields::read(bytes)?;
+    let mut fields = Fields::read(bytes, None)?;
     let (saga_id, step, kind) = (fields.saga_id()?, fields.text("step")?, fields.kind()?);
     let (round, attempt) = (fields.count("round")?, fields.count("attempt")?);
     let (key, token) = (fields.text("idempotencyKey")?, fields.text("token")?);
@@ -115,17 +115,17 @@ struct ObjectPayload<'a> {
 /// The input of an order, looked into without copying.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct OrderInput<'a> {
+pub(crate) struct OrderInput<'a> {
     #[serde(borrow)]
-    pub(super) user_id: &'a str,
+    pub(crate) user_id: &'a str,
     #[serde(borrow)]
-    pub(super) amount: &'a RawValue,
+    pub(crate) amount: &'a RawValue,
     #[serde(borrow)]
-    pub(super) currency: &'a str,
+    pub(crate) currency: &'a str,
     #[serde(borrow)]
-    pub(super) items: &'a RawValue,
+    pub(crate) items: &'a RawValue,
     #[serde(borrow, default)]
-    pub(super) payment_method: Option<&'a str>,
+    pub(crate) payment_method: Option<&'a str>,
 }
 
 /// The outputs of the steps that succeeded, by name, in order.
@@ -160,14 +160,15 @@ pub fn write(
 ) -> Result<Vec<u8>, serde_json::Error> {
     let step = definition.step(command.step);
     let input = saga.step(command.step).input.as_ref().unwrap_or(input);
-    let cancelled = saga.failure.is_some();
-    // Told to the steps that report how the saga ends; before the pivot nobody knows.
+    let cancelled = saga.phase == Phase::Closing;
+    // Told to the steps that report how the saga ends: forward past the pivot, and last of all when it is undone.
     let outcome = (!step.undoable() && command.kind == Kind::Action).then_some(if cancelled {
         OrderStatus::Cancelled
     } else {
         OrderStatus::Confirmed
     });
-    let reason = saga.failure.as_ref().map(|failure| &failure.why).filter(|_| cancelled);
+    let unhappy = cancelled || command.kind == Kind::Compensate;
+    let reason = saga.failure.as_ref().map(|failure| &failure.why).filter(|_| unhappy);
     let context = Context { outcome, reason, steps: Outputs(definition, saga) };
     let payload = match definition.blueprint().input {
         InputForm::Object => Payload::Object(ObjectPayload { saga_id: saga.id, input, context }),

@@ -12,15 +12,22 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Unreadable> {
+    /// Reads a message. The member `limited.0`, whatever its type, may have at most `limited.1` bytes.
+    pub(super) fn read(bytes: &'a [u8], limited: Option<(&str, usize)>) -> Result<Self, Unreadable> {
         use DeadLetterCode::{NotJson, TooLarge, WrongType};
         if bytes.len() > MAX_MESSAGE_BYTES {
             let detail = format!("{} bytes; at most {MAX_MESSAGE_BYTES} are read", bytes.len());
             return Err(Unreadable::new(TooLarge, detail));
         }
         let json = json::parse(bytes).map_err(|error| Unreadable::new(NotJson, error.to_string()))?;
-        if json.as_object().is_none() {
+        let Some(members) = json.as_object() else {
             return Err(Unreadable::new(WrongType, "the message is not a JSON object"));
+        };
+        for (key, value) in members {
+            if let Some((name, most)) = limited.filter(|(name, most)| key == name && value.raw.get().len() > *most) {
+                let detail = format!("{name} has {} bytes; at most {most} are read", value.raw.get().len());
+                return Err(Unreadable::new(TooLarge, detail));
+            }
         }
         if let Some(pointer) = json.duplicate_keys().into_iter().next() {
             return Err(Unreadable::new(WrongType, format!("the key at {pointer} stands twice")));

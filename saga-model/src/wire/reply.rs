@@ -6,7 +6,7 @@ use super::command::Command;
 use super::fields::Fields;
 use super::{DeadLetterCode, MAX_OUTPUT_BYTES, Unreadable};
 use crate::ids::SagaId;
-use crate::json::RawJson;
+use crate::json::{Json, RawJson};
 use crate::state::{Failure, Kind, Outcome};
 
 /// A reply as it is read; whether its saga and step exist is not yet known.
@@ -28,23 +28,12 @@ pub struct ReplyMessage {
 /// # Errors
 /// The code of the dead letter that it is.
 pub fn parse(bytes: &[u8]) -> Result<ReplyMessage, Unreadable> {
-    let mut fields = Fields::read(bytes)?;
+    let mut fields = Fields::read(bytes, Some(("output", MAX_OUTPUT_BYTES)))?;
     let (saga_id, step, kind) = (fields.saga_id()?, fields.text("step")?, fields.kind()?);
     let (round, attempt) = (fields.count("round")?, fields.count("attempt")?);
     let (token, outcome) = (fields.text("token")?, fields.text("outcome")?);
     let output = fields.optional("output", "an object", |json| json.as_object().map(|_| RawJson::from(json.raw)))?;
-    let error = fields.optional("error", "an object of two strings, code and message", |json| {
-        json.as_object()?;
-        let text = |name, default: &str| match json.get(name) {
-            Some(json) => json.as_str().map(str::to_owned),
-            None => Some(default.to_owned()),
-        };
-        Some(Failure { code: text("code", "UNSPECIFIED")?, message: text("message", "")? })
-    })?;
-    if let Some(output) = output.as_ref().filter(|output| output.get().len() > MAX_OUTPUT_BYTES) {
-        let detail = format!("an output of {} bytes; at most {MAX_OUTPUT_BYTES} are read", output.get().len());
-        return Err(Unreadable::new(DeadLetterCode::TooLarge, detail));
-    }
+    let error = fields.optional("error", "an object of two strings, code and message", read_error)?;
     match (saga_id, step, kind, round, attempt, token, outcome) {
         (Some(saga_id), Some(step), Some(kind), Some(round), Some(attempt), Some(token), Some(outcome)) => {
             let outcome = read_outcome(&outcome)?;
@@ -55,6 +44,20 @@ pub fn parse(bytes: &[u8]) -> Result<ReplyMessage, Unreadable> {
             Unreadable::new(DeadLetterCode::MissingField, "a field is missing")
         })),
     }
+}
+
+/// What is kept of a worker's error: it is shown, searched for and published, so it has bounds, and no NUL,
+/// which not every store can keep.
+const MAX_CODE_CHARS: usize = 255;
+const MAX_ERROR_CHARS: usize = 4096;
+
+fn read_error(json: &Json<'_>) -> Option<Failure> {
+    json.as_object()?;
+    let text = |name, default: &str, most| match json.get(name) {
+        Some(json) => Some(json.as_str()?.chars().take(most).map(|c| if c == '\0' { '\u{fffd}' } else { c }).collect()),
+        None => Some(default.to_owned()),
+    };
+    Some(Failure { code: text("code", "UNSPECIFIED", MAX_CODE_CHARS)?, message: text("message", "", MAX_ERROR_CHARS)? })
 }
 
 fn read_outcome(word: &str) -> Result<Outcome, Unreadable> {

@@ -121,7 +121,7 @@ fn new_topic(name: &str, partitions: ShardCount, replicas: Option<u16>) -> NewTo
         // Whatever a participant compresses with, the broker unpacks: our readers need no codec, and a message
         // that unpacks to more than the topic takes is refused where it is sent.
         .set("compression.type", "uncompressed");
-    if name == DEAD_LETTERS { topic.set("max.message.bytes", MAX_TOPIC_BYTES) } else { topic }
+    if name.ends_with(DEAD_LETTERS) { topic.set("max.message.bytes", MAX_TOPIC_BYTES) } else { topic }
 }
 
 /// [`MAX_PRODUCED_BYTES`] and the frame around one message.

@@ -22,6 +22,10 @@ pub struct Connections {
     #[arg(long, env = "KAFKA_BROKERS", value_name = "BROKERS")]
     pub kafka_brokers: KafkaBrokers,
 
+    /// Put before the name of every topic and group, so that several systems can share a cluster
+    #[arg(long, env = "KAFKA_TOPIC_PREFIX", value_name = "TEXT", default_value = "", value_parser = topic_prefix)]
+    pub kafka_topic_prefix: TopicPrefix,
+
     /// Redis, as redis://host:port; the inventory worker needs it
     #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL", value_parser = Quiet(redis_url))]
     pub redis_url: Option<Secret>,
@@ -52,6 +56,33 @@ fn secret_url(text: &str, schemes: &[&str], write: &str) -> Result<Secret, Strin
     match rest {
         Some(rest) if !rest.is_empty() => Ok(Secret::new(text)),
         Some(_) | None => Err(write.to_owned()),
+    }
+}
+
+/// What stands before the name of every topic and group of this system; empty unless several share a cluster.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TopicPrefix(String);
+
+impl TopicPrefix {
+    /// The name of a topic or group on the cluster.
+    pub fn full(&self, name: &str) -> String {
+        format!("{}{name}", self.0)
+    }
+
+    /// Whether names are the same with it.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Kafka takes letters, digits, `.`, `_` and `-` in names, 249 of them at most.
+fn topic_prefix(text: &str) -> Result<TopicPrefix, String> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+    let short = text.len() <= 200;
+    if plain && short {
+        Ok(TopicPrefix(text.to_owned()))
+    } else {
+        Err("write at most 200 letters, digits, dots, underscores and hyphens, such as staging.".to_owned())
     }
 }
 

@@ -1,0 +1,226 @@
+//! What every way of running has in common: the engine with its routes, its health, and its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use saga_model::micros::Millis;
+use saga_model::{Definition, catalog};
+use service::exit::Stop;
+use service::health::{Dependency, Effect, Health};
+use service::http::serve;
+use service::keys::ApiKeys;
+use service::metrics::Metrics;
+use service::settings::Timing;
+use service::telemetry::{Telemetry, Tracer};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::entrance::Entrance;
+use super::ids::{RandomIds, instance_name};
+use crate::bus::Bus;
+use crate::engine::{Acks, Definitions, Engine, EngineParts, Meters, Running};
+use crate::http::{Api, router};
+use crate::store::{InstanceId, Store, StoreError};
+
+/// How long requests in flight are waited for when the process ends. With what follows it stays below ten seconds.
+const REQUESTS_WITHIN: Duration = Duration::from_secs(5);
+/// How long the last spans are waited for.
+const SPANS_WITHIN: Duration = Duration::from_secs(1);
+/// Between two looks at a dependency.
+const PULSE: Duration = Duration::from_secs(1);
+/// How long a dependency may take to say that it is there.
+const PULSE_WITHIN: Duration = Duration::from_secs(3);
+
+/// A process that listens, and is not ready yet.
+pub struct Process {
+    pub health: Health,
+    pub metrics: Metrics,
+    pub keys: Arc<ApiKeys>,
+    pub shutdown: CancellationToken,
+    pub telemetry: Telemetry,
+    pub tracer: Tracer,
+    entrance: Entrance,
+    http: JoinHandle<usize>,
+}
+
+/// What an engine stands on.
+pub struct Ground {
+    pub store: Arc<dyn Store>,
+    pub bus: Arc<dyn Bus>,
+    pub acks: Arc<Acks>,
+    /// What the store and the bus are called in `/readyz`.
+    pub store_name: &'static str,
+    pub bus_name: Option<&'static str>,
+}
+
+impl Process {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// If the tracer cannot be made.
+    pub fn listen(
+        listener: TcpListener,
+        keys: ApiKeys,
+        telemetry: Telemetry,
+        shutdown: CancellationToken,
+    ) -> Result<Self, Stop> {
+        if let Ok(address) = listener.local_addr() {
+            tracing::info!(http.addr = %address, "Listening");
+        }
+        let (health, metrics) = (Health::new(), Metrics::new());
+        let entrance = Entrance::new(&health, &metrics);
+        let http = tokio::spawn(serve(listener, entrance.routes(), shutdown.clone(), REQUESTS_WITHIN));
+        let tracer = telemetry.tracer("saga")?;
+        Ok(Self { health, metrics, keys: Arc::new(keys), shutdown, telemetry, tracer, entrance, http })
+    }
+
+    /// Starts an engine on `ground` and opens its routes, with `more` beside them.
+    ///
+    /// # Errors
+    /// If a definition is refused. What is away is waited for; `None` if the end comes first.
+    pub async fn open(&self, ground: Ground, timing: Timing, more: Router) -> Result<Option<Running>, Stop> {
+        let shards = self.health.register("shards", Effect::NotReady);
+        let store_health = self.health.register(ground.store_name, Effect::NotReady);
+        let definitions = resolved(timing)?;
+        let instance = InstanceId(instance_name());
+        let ready = self.patiently(&store_health, || async {
+            let store = ground.store.as_ref();
+            let pinned = Definitions::pin(store, definitions.clone()).await?;
+            let count = store.shard_count().await?;
+            let now = store.heartbeat(&instance, Millis(1)).await?.now;
+            Ok((pinned, count, now))
+        });
+        let Some((pinned, shard_count, now)) = ready.await? else { return Ok(None) };
+        let (engine, running) = Engine::start(EngineParts {
+            store: ground.store.clone(),
+            bus: ground.bus.clone(),
+            acks: ground.acks,
+            ids: Arc::new(RandomIds),
+            definitions: Arc::new(pinned),
+            shard_count,
+            instance,
+            lease: timing.lease_timeout,
+            now,
+            meters: Meters::register(&self.metrics),
+            tracer: self.tracer.clone(),
+        });
+        self.watch(engine.clone(), ground.store, store_health, shards);
+        if let Some(name) = ground.bus_name {
+            self.watch_bus(ground.bus, self.health.register(name, Effect::Degraded));
+        }
+        let api = Api {
+            engine,
+            keys: self.keys.clone(),
+            health: self.health.clone(),
+            metrics: self.metrics.clone(),
+            draining: self.shutdown.clone(),
+        };
+        self.entrance.open(router(api, more));
+        Ok(Some(running))
+    }
+
+    /// Asks the store until it answers; none if the end comes first.
+    ///
+    /// # Errors
+    /// What the store refuses for good.
+    pub async fn patiently<T, F>(&self, health: &Dependency, ask: impl Fn() -> F) -> Result<Option<T>, Stop>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        loop {
+            match ask().await {
+                Ok(answer) => return Ok(Some(answer)),
+                Err(StoreError::Refused(why)) => return Err(Stop::Failed(why)),
+                Err(error @ (StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_))) => {
+                    health.down(error.to_string());
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(PULSE) => {}
+                () = self.shutdown.cancelled() => return Ok(None),
+            }
+        }
+    }
+
+    fn watch(&self, engine: Engine, store: Arc<dyn Store>, store_health: Dependency, shards: Dependency) {
+        let shutdown = self.shutdown.clone();
+        tokio::spawn(async move {
+            while !shutdown.is_cancelled() {
+                match tokio::time::timeout(PULSE_WITHIN, store.ping()).await {
+                    Ok(Ok(())) => store_health.up(),
+                    Ok(Err(error)) => store_health.down(error.to_string()),
+                    Err(_) => store_health.down("it does not answer"),
+                }
+                let owned = engine.owned();
+                if owned.is_empty() {
+                    shards.down("this instance owns no shard");
+                } else {
+                    let all = engine.shard_count().get();
+                    shards.up_with(format!("owns {} of {all}", owned.len()));
+                }
+                // Until the first shard is there it looks more often: somebody waits for it.
+                let pulse = if owned.is_empty() { PULSE / 10 } else { PULSE };
+                tokio::select! {
+                    () = tokio::time::sleep(pulse) => {}
+                    () = shutdown.cancelled() => {}
+                }
+            }
+        });
+    }
+
+    fn watch_bus(&self, bus: Arc<dyn Bus>, health: Dependency) {
+        let shutdown = self.shutdown.clone();
+        tokio::spawn(async move {
+            while !shutdown.is_cancelled() {
+                match bus.ping().await {
+                    Ok(()) => health.up(),
+                    Err(error) => health.down(error.to_string()),
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(PULSE) => {}
+                    () = shutdown.cancelled() => {}
+                }
+            }
+        });
+    }
+
+    /// Runs until a signal, or until the engine fails by itself; then ends in order: not ready, requests answered,
+    /// engine stopped, spans sent.
+    ///
+    /// # Errors
+    /// If the engine failed by itself.
+    pub async fn run(self, running: Option<Running>) -> Result<(), Stop> {
+        let mut outcome = Ok(());
+        let mut running = running;
+        if let Some(running) = &mut running {
+            tokio::select! {
+                () = self.shutdown.cancelled() => {}
+                () = running.failed() => {
+                    outcome = Err(Stop::Failed("a part of the engine ended; see the log".to_owned()));
+                }
+            }
+        }
+        self.health.drain();
+        self.shutdown.cancel();
+        if self.http.await.is_err() {
+            tracing::error!("The HTTP server ended badly");
+        }
+        if let Some(running) = running {
+            running.stop().await;
+        }
+        self.telemetry.shutdown(SPANS_WITHIN).await;
+        tracing::info!("Ended");
+        outcome
+    }
+}
+
+/// The catalog with the settings in force.
+fn resolved(timing: Timing) -> Result<Vec<Definition>, Stop> {
+    let definitions = catalog::blueprints().into_iter().map(|blueprint| {
+        let name = blueprint.name.clone();
+        Definition::new(blueprint, timing.policy).map_err(|error| Stop::Usage(format!("the definition {name}: {error}")))
+    });
+    definitions.collect()
+}

@@ -1,0 +1,13 @@
+//! The wiring: what `saga serve`, `saga dev` and `saga migrate` are made of. There is one engine and one HTTP
+//! interface; only what they stand on differs.
+
+mod dev;
+mod entrance;
+mod ids;
+mod lifecycle;
+mod migrate;
+mod serve;
+
+pub use dev::{DevArgs, dev};
+pub use migrate::{MigrateArgs, migrate};
+pub use serve::{ServeArgs, serve};

@@ -1,0 +1,99 @@
+//! `saga serve`: the orchestrator on Postgres and Kafka.
+
+use std::sync::Arc;
+
+use axum::Router;
+use clap::Args;
+use migrations::SchemaProblem;
+use service::exit::Stop;
+use service::health::Effect;
+use service::http::bind;
+use service::kafka::{Admin, topics};
+use service::settings::{Connections, HttpArgs, ListenAddr, LogArgs, Timing, TimingArgs};
+use service::{shutdown, telemetry};
+
+use super::lifecycle::{Ground, Process};
+use crate::bus::kafka::topics::{WrongTopics, check};
+use crate::bus::kafka::{KafkaBus, Settings};
+use crate::bus::{Ack, AckSink};
+use crate::engine::Acks;
+use crate::store::postgres::PostgresStore;
+use crate::store::{Store, StoreError};
+
+/// Settings of `saga serve`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  deploy/local/services up && . .local/env   real Postgres, Kafka and Redis for trying
+  saga migrate && saga serve
+  HTTP_ADDR=127.0.0.1:0 saga serve --step-timeout 2s")]
+pub struct ServeArgs {
+    #[command(flatten)]
+    connections: Connections,
+    #[command(flatten)]
+    http: HttpArgs,
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(flatten)]
+    timing: TimingArgs,
+}
+
+/// Runs the orchestrator until a signal.
+///
+/// # Errors
+/// Why it could not start, or had to end.
+pub async fn serve(args: ServeArgs) -> Result<(), Stop> {
+    let telemetry = telemetry::init(&args.log, "saga")?;
+    let shutdown = shutdown::on_signal()?;
+    let default: ListenAddr = "0.0.0.0:8081".parse().map_err(|error| Stop::Usage(format!("HTTP_ADDR: {error}")))?;
+    let listener = bind(&args.http.listen_addr(default)).await?;
+    let process = Process::listen(listener, args.http.api_keys(), telemetry, shutdown)?;
+    let store = PostgresStore::open(args.connections.database_url.expose()).map_err(failed)?;
+    let running = match ground(&process, &store, &args.connections).await? {
+        Some(ground) => process.open(ground, args.timing.resolve(Timing::SERVE), Router::new()).await?,
+        None => None,
+    };
+    let outcome = process.run(running).await;
+    store.close().await;
+    outcome
+}
+
+/// Waits for Postgres and Kafka, and checks that they are as this release needs them. None if the end comes first.
+async fn ground(
+    process: &Process,
+    store: &PostgresStore,
+    connections: &Connections,
+) -> Result<Option<Ground>, Stop> {
+    let postgres = process.health.register("postgres", Effect::NotReady);
+    let kafka = process.health.register("kafka", Effect::Degraded);
+    let checked = process.patiently(&postgres, || async {
+        match migrations::check(store.connection()).await {
+            Ok(()) => store.shard_count().await,
+            Err(SchemaProblem::Database(error)) => Err(StoreError::Unavailable(error.to_string())),
+            Err(problem) => Err(StoreError::Refused(problem.to_string())),
+        }
+    });
+    let Some(shards) = checked.await? else { return Ok(None) };
+    postgres.up();
+    let admin = Admin::new(&connections.kafka_brokers, "saga").map_err(|error| Stop::Failed(error.to_string()))?;
+    let checked = process.patiently(&kafka, || async {
+        check(&admin, &connections.kafka_topic_prefix, &topics::ALL, shards).await.map_err(|wrong| match wrong {
+            WrongTopics::Unseen(error) => StoreError::Unavailable(error.to_string()),
+            wrong @ (WrongTopics::Missing(_) | WrongTopics::Partitions { .. }) => StoreError::Refused(wrong.to_string()),
+        })
+    });
+    if checked.await?.is_none() {
+        return Ok(None);
+    }
+    kafka.up();
+    let acks = Arc::new(Acks::default());
+    let into = acks.clone();
+    let sink: AckSink = Arc::new(move |ack: Ack| into.push(ack));
+    let settings = Settings::new(connections.kafka_brokers.clone(), connections.kafka_topic_prefix.clone(), shards);
+    let bus = KafkaBus::new(&settings, &sink).map_err(|error| Stop::Failed(error.to_string()))?;
+    let store: Arc<dyn Store> = Arc::new(store.clone());
+    Ok(Some(Ground { store, bus: Arc::new(bus), acks, store_name: "postgres", bus_name: Some("kafka") }))
+}
+
+fn failed(error: StoreError) -> Stop {
+    Stop::Failed(error.to_string())
+}

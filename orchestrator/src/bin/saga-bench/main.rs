@@ -1,0 +1,64 @@
+//! `saga-bench`: the whole system under load, and what it costs.
+//!
+//! It starts `saga serve` and the three workers (in one process) as its own children on the real Postgres, Kafka
+//! and Redis that the environment names, in a database and topics of its own, keeps a window of sagas in flight
+//! over HTTP, and prints sagas a second to the end, latencies, and CPU time per saga by part.
+
+mod cpu;
+mod load;
+mod report;
+mod system;
+
+use std::time::Duration;
+
+use clap::Parser;
+
+/// Loads a whole system and prints what it does and costs
+#[derive(Parser, Debug)]
+#[command(
+    name = "saga-bench",
+    after_help = "Examples:\n  deploy/bench                         services, build, run, clean up\n  saga-bench --seconds 60 --window 4000\n  saga-bench --rate 1000                an open loop: latencies at a given load"
+)]
+pub struct Args {
+    /// Seconds of load before anything is counted: the broker's JVM needs them
+    #[arg(long, default_value_t = 20)]
+    warmup: u64,
+    /// Seconds that count
+    #[arg(long, default_value_t = 20)]
+    seconds: u64,
+    /// Sagas in flight (closed loop)
+    #[arg(long, default_value_t = 2_000)]
+    window: u64,
+    /// Orders a second (open loop), in place of a window
+    #[arg(long)]
+    rate: Option<u64>,
+    /// HTTP connections
+    #[arg(long, default_value_t = 32)]
+    connections: usize,
+    /// Share of orders whose payment is declined, in percent
+    #[arg(long, default_value_t = 10)]
+    declined: u64,
+    /// Also print the result as one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?.block_on(run(&args))
+}
+
+async fn run(args: &Args) -> anyhow::Result<()> {
+    let system = system::System::start().await?;
+    eprintln!("warming up for {} s", args.warmup);
+    let load = load::Load::start(args, system.address()).await?;
+    load.run_for(Duration::from_secs(args.warmup), &system).await?;
+    let before = system.sample().await?;
+    eprintln!("measuring for {} s", args.seconds);
+    load.run_for(Duration::from_secs(args.seconds), &system).await?;
+    let after = system.sample().await?;
+    load.stop();
+    let latencies = system.latencies(before.at, after.at).await?;
+    report::print(args, &before, &after, &latencies);
+    system.stop()
+}

@@ -1,0 +1,152 @@
+//! How far a reply partition has been read, and whether it is still the one that we read.
+//!
+//! A topic that was deleted and made again has the same name, and its offsets begin again. A consumer that stands
+//! at offset 50 would miss the first 50 messages of the new one (the broker says nothing if it holds as many, and
+//! the library does not look). So whenever there is reason for doubt, the last message that we read is read once
+//! more: if it is another one now, everything is read from the beginning.
+
+use rdkafka::Offset;
+use rdkafka::message::{BorrowedMessage, Message as _};
+use saga_model::ids::murmur2;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Position {
+    next: i64,
+    last: Option<Mark>,
+    in_doubt: bool,
+}
+
+/// What tells a message from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark {
+    offset: i64,
+    at: Option<i64>,
+    key: u32,
+    bytes: usize,
+}
+
+/// What to do with a message that was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is the next one.
+    Next,
+    /// It is the next one, and stands before those that were read: the partition holds the others no more.
+    BeganAgain,
+    /// It was read before, and only looked at again.
+    Known,
+    /// Another topic has taken the place of the one that we read: from its beginning.
+    Replaced,
+}
+
+impl Mark {
+    pub(super) fn of(message: &BorrowedMessage<'_>) -> Self {
+        Self {
+            offset: message.offset(),
+            at: message.timestamp().to_millis(),
+            key: message.key().map_or(0, murmur2),
+            bytes: message.payload().map_or(0, <[u8]>::len),
+        }
+    }
+}
+
+impl Position {
+    /// Before the message at `offset`.
+    pub(super) fn at(offset: i64) -> Self {
+        Self { next: offset, last: None, in_doubt: false }
+    }
+
+    /// Where to read from.
+    pub(super) fn offset(&self) -> Offset {
+        let offset = match self.last {
+            Some(last) if self.in_doubt => last.offset,
+            Some(_) | None => self.next,
+        };
+        if offset <= 0 { Offset::Beginning } else { Offset::Offset(offset) }
+    }
+
+    /// There is reason to think that the topic may be another one now. Whether it has to be read from
+    /// [`Self::offset`] now.
+    pub(super) fn doubt(&mut self) -> bool {
+        let first = !self.in_doubt && self.last.is_some();
+        self.in_doubt |= first;
+        first
+    }
+
+    pub(super) fn read(&mut self, mark: Mark) -> Verdict {
+        let before = *self;
+        (self.next, self.last, self.in_doubt) = (mark.offset + 1, Some(mark), false);
+        match before.last {
+            Some(last) if before.in_doubt && last == mark => Verdict::Known,
+            Some(last) if before.in_doubt && last.offset == mark.offset && mark.offset > 0 => {
+                *self = Self::at(0);
+                Verdict::Replaced
+            }
+            Some(_) | None if mark.offset < before.next => Verdict::BeganAgain,
+            Some(_) | None => Verdict::Next,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(offset: i64, at: i64) -> Mark {
+        Mark { offset, at: Some(at), key: 1, bytes: 10 }
+    }
+
+    fn read_to(offset: i64) -> Position {
+        let mut position = Position::at(0);
+        for offset in 0..=offset {
+            assert_eq!(position.read(mark(offset, offset)), Verdict::Next);
+        }
+        position
+    }
+
+    #[test]
+    fn the_same_topic_goes_on_where_it_was() {
+        let mut position = read_to(5);
+        assert!(position.doubt() && !position.doubt());
+        assert_eq!(position.offset(), Offset::Offset(5));
+        assert_eq!(position.read(mark(5, 5)), Verdict::Known);
+        assert_eq!(position.offset(), Offset::Offset(6));
+        assert_eq!(position.read(mark(6, 6)), Verdict::Next);
+    }
+
+    #[test]
+    fn a_longer_topic_in_its_place_is_read_from_the_beginning() {
+        let mut position = read_to(5);
+        position.doubt();
+        assert_eq!(position.read(mark(5, 99)), Verdict::Replaced);
+        assert_eq!(position.offset(), Offset::Beginning);
+        assert_eq!(position.read(mark(0, 90)), Verdict::Next);
+    }
+
+    #[test]
+    fn a_shorter_topic_in_its_place_begins_again_by_itself() {
+        let mut position = read_to(5);
+        position.doubt();
+        assert_eq!(position.read(mark(0, 99)), Verdict::BeganAgain);
+        assert_eq!(position.read(mark(1, 99)), Verdict::Next);
+        let mut position = read_to(5);
+        assert_eq!(position.read(mark(0, 99)), Verdict::BeganAgain, "without doubt too");
+        let mut position = read_to(0);
+        position.doubt();
+        assert_eq!(position.read(mark(0, 99)), Verdict::BeganAgain, "the first message is the beginning");
+    }
+
+    #[test]
+    fn what_the_topic_holds_no_more_is_passed_over() {
+        let mut position = read_to(5);
+        position.doubt();
+        assert_eq!(position.read(mark(8, 8)), Verdict::Next);
+    }
+
+    #[test]
+    fn nothing_read_leaves_nothing_to_doubt() {
+        let mut position = Position::at(7);
+        assert!(!position.doubt());
+        assert_eq!(position.offset(), Offset::Offset(7));
+        assert_eq!(Position::at(-3).offset(), Offset::Beginning);
+    }
+}

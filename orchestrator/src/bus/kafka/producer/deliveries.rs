@@ -1,0 +1,100 @@
+//! Delivery reports: acknowledgements go out at once, refused messages go back to the courier.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::Arc;
+
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message as _;
+use rdkafka::producer::{DeliveryResult, ProducerContext};
+use service::kafka::{client_error, client_log};
+use tokio::sync::Notify;
+
+use super::courier::Note;
+use super::message::{Handed, Message};
+use crate::bus::{Ack, AckSink};
+
+/// How many messages are handed over and not acknowledged, of all classes.
+#[derive(Debug, Default)]
+pub(super) struct Unacked {
+    count: AtomicUsize,
+    none: Notify,
+}
+
+impl Unacked {
+    pub(super) fn add(&self, messages: usize) {
+        self.count.fetch_add(messages, Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Waits until there are none.
+    pub(super) async fn none(&self) {
+        loop {
+            let none = self.none.notified();
+            tokio::pin!(none);
+            none.as_mut().enable();
+            if self.get() == 0 {
+                return;
+            }
+            none.await;
+        }
+    }
+
+    fn done(&self) {
+        if self.count.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.none.notify_waiters();
+        }
+    }
+}
+
+/// The context of a producing client.
+pub(super) struct Deliveries {
+    pub(super) sink: AckSink,
+    pub(super) unacked: Arc<Unacked>,
+    pub(super) notes: Sender<Note>,
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
+        client_log(level, fac, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        client_error(&error, reason);
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = Box<Handed>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, handed: Box<Handed>) {
+        let gauge = &handed.gauge;
+        match result {
+            Ok(message) => {
+                (self.sink)(Ack { ticket: handed.ticket, partition: message.partition(), offset: message.offset() });
+                self.unacked.done();
+                if gauge.probing.load(Ordering::Acquire) {
+                    self.note(Note::ProbeArrived(gauge.topic.clone()));
+                }
+            }
+            Err((error, message)) => {
+                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+                let message = Message::returned(message, &handed);
+                self.note(Note::Refused { topic: gauge.topic.clone(), seq: handed.seq, message, code });
+            }
+        }
+        gauge.under_way.fetch_sub(1, Ordering::Release);
+    }
+}
+
+impl Deliveries {
+    /// Nobody listens any more once the bus is gone, and then nobody waits for the message either.
+    fn note(&self, note: Note) {
+        let _gone = self.notes.send(note);
+    }
+}

@@ -1,0 +1,212 @@
+//! One turn's inputs through advance, commit and act; and what happens when the commit does not.
+
+use std::time::Duration;
+
+use saga_model::SagaId;
+
+use super::commit_loop::CommitLoop;
+use super::draft::Draft;
+use super::drafting::Loaded;
+use super::input::{Input, Submitted};
+use super::trace;
+use crate::store::rows::{Batch, SagaRecord};
+use crate::store::{Committed, StoreError};
+
+/// Inputs that go into one commit, and whether they are the last of their turn.
+struct Part {
+    inputs: Vec<Input>,
+    with_marks: bool,
+    /// They were refused alone before and stand here as failures of the engine.
+    condemned: bool,
+}
+
+impl CommitLoop {
+    /// Takes inputs through advance, commit and act. A batch never dies for one member: what the store refuses is
+    /// split until the culprit is alone.
+    pub(super) async fn carry(&mut self, inputs: Vec<Input>) {
+        let mut parts = vec![Part { inputs, with_marks: true, condemned: false }];
+        let mut failures = 0;
+        while let Some(mut part) = parts.pop() {
+            self.admit(&mut part.inputs);
+            let loaded = match self.load(&part.inputs).await {
+                Ok(loaded) => loaded,
+                Err(error) => {
+                    self.back_off(&mut part, &mut failures, &error).await;
+                    parts.push(part);
+                    if self.shutdown.is_cancelled() {
+                        return self.give_up(parts);
+                    }
+                    continue;
+                }
+            };
+            let mut draft = self.core.draft(&part.inputs, &loaded, self.parts.clock.now());
+            let batch = self.core.encode(&mut draft, part.with_marks);
+            if draft.is_empty() && draft.passed_on.is_empty() {
+                self.only_marks(draft, &batch, &mut part);
+                continue;
+            }
+            match self.parts.store.commit(&batch).await {
+                Ok(Committed::All) => self.act(draft, &batch, part.inputs),
+                Ok(Committed::FenceLost(lost)) => {
+                    for shard in lost {
+                        tracing::warn!(%shard, "Shard lost: another instance has taken it");
+                        self.drop_shard(shard);
+                    }
+                    parts.push(part);
+                }
+                Ok(Committed::KeysTaken(taken)) => {
+                    let losers: Vec<usize> = taken.iter().filter_map(|i| draft.keys.get(*i)).map(|(i, _)| *i).collect();
+                    self.remove(&mut part, &losers, &Submitted::KeyTaken);
+                    parts.push(part);
+                }
+                Ok(Committed::RequestsWithdrawn(ids)) => {
+                    part.inputs.retain(|input| !matches!(input, Input::Request(request) if ids.contains(&request.id)));
+                    parts.push(part);
+                }
+                Err(StoreError::OutcomeUnknown(why)) => {
+                    tracing::warn!(error = %why, "A commit may or may not be stored; taking the shards again");
+                    parts.push(part);
+                    return self.begin_doubt(parts);
+                }
+                Err(error @ StoreError::Unavailable(_)) => {
+                    self.back_off(&mut part, &mut failures, &error).await;
+                    parts.push(part);
+                    if self.shutdown.is_cancelled() {
+                        return self.give_up(parts);
+                    }
+                }
+                Err(StoreError::Refused(why)) => self.split(part, &why, &mut parts),
+            }
+        }
+    }
+
+    /// Claims and mints the submissions; the withdrawn ones leave.
+    fn admit(&self, inputs: &mut Vec<Input>) {
+        inputs.retain_mut(|input| match input {
+            Input::Submission(submission) => {
+                if !submission.answer.claim() {
+                    return false;
+                }
+                let minted = self.core.mint(submission);
+                if !minted {
+                    submission
+                        .answer
+                        .give(Submitted::Unavailable("this instance owns no shard at the moment".to_owned()));
+                }
+                minted
+            }
+            Input::Reply(_) | Input::Request(_) | Input::Internal { .. } => true,
+        });
+    }
+
+    async fn load(&self, inputs: &[Input]) -> Result<Loaded, StoreError> {
+        let missing = self.core.missing(inputs);
+        if missing.is_empty() {
+            return Ok(Loaded::new());
+        }
+        let records = self.parts.store.sagas(&missing).await?;
+        Ok(records.into_iter().map(|record| (record.saga.id, record)).collect())
+    }
+
+    /// Nothing changed but how far replies were read; the store learns it by and by.
+    fn only_marks(&mut self, draft: Draft, batch: &Batch, part: &mut Part) {
+        self.parts.meters.read(&draft, &part.inputs);
+        for (index, why) in draft.failed {
+            answer(&mut part.inputs[index], Submitted::Failed(why));
+        }
+        self.core.note_read(batch);
+    }
+
+    fn act(&mut self, mut draft: Draft, batch: &Batch, mut inputs: Vec<Input>) {
+        let stored: Vec<(usize, SagaRecord)> =
+            draft.members.iter().filter_map(|member| Some((member.submission?, member.record.clone()))).collect();
+        let failed = std::mem::take(&mut draft.failed);
+        self.parts.meters.stored(&self.core, &draft, &inputs);
+        if self.parts.tracer.is_on() {
+            draft.ended.iter().for_each(|attempt| trace::make_span(&self.parts.tracer, attempt));
+        }
+        self.parts.watchers.stored(&draft);
+        let send = self.core.settle(draft, batch, &inputs);
+        self.parts.bus.send(send);
+        for (index, record) in stored {
+            answer(&mut inputs[index], Submitted::Stored(Box::new(record)));
+        }
+        for (index, why) in failed {
+            answer(&mut inputs[index], Submitted::Failed(why));
+        }
+    }
+
+    fn remove(&self, part: &mut Part, indices: &[usize], because: &Submitted) {
+        let mut index = 0;
+        part.inputs.retain_mut(|input| {
+            let gone = indices.contains(&index);
+            index += 1;
+            if gone {
+                answer(input, because.clone());
+            }
+            !gone
+        });
+    }
+
+    async fn back_off(&self, part: &mut Part, failures: &mut u32, error: &StoreError) {
+        for input in &part.inputs {
+            if let Input::Submission(submission) = input {
+                submission.answer.unclaim();
+            }
+        }
+        tracing::warn!(%error, "The database is away; trying again");
+        let wait = Duration::from_millis(50 << (*failures).min(4));
+        *failures += 1;
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = self.shutdown.cancelled() => {}
+        }
+    }
+
+    /// The end has come while the database is away: nothing of these was stored.
+    fn give_up(&mut self, parts: Vec<Part>) {
+        for mut input in parts.into_iter().flat_map(|part| part.inputs) {
+            answer(&mut input, Submitted::Unavailable("the instance is shutting down".to_owned()));
+        }
+    }
+
+    /// Halves a part that the store refuses, by sagas. A saga that is refused alone is parked, its replies become
+    /// dead letters, its requests are refused, and a submission fails.
+    fn split(&mut self, part: Part, why: &str, parts: &mut Vec<Part>) {
+        let mut groups: Vec<Option<SagaId>> = Vec::new();
+        for input in &part.inputs {
+            let saga = input.saga();
+            if saga.is_none() || !groups.contains(&saga) {
+                groups.push(saga);
+            }
+        }
+        if groups.len() > 1 {
+            let first: std::collections::HashSet<_> = groups[..groups.len() / 2].iter().copied().flatten().collect();
+            let (head, tail) =
+                part.inputs.into_iter().partition(|input| input.saga().is_some_and(|saga| first.contains(&saga)));
+            parts.push(Part { inputs: tail, with_marks: part.with_marks, condemned: part.condemned });
+            parts.push(Part { inputs: head, with_marks: false, condemned: part.condemned });
+            return;
+        }
+        tracing::error!(saga.id = ?groups.first().copied().flatten(), error = why, "The database refuses a transition");
+        if part.condemned {
+            return tracing::error!("Not even the failure could be stored; it is left out");
+        }
+        parts.push(Part { inputs: super::poison::condemn(part.inputs, why), condemned: true, ..part });
+    }
+
+    fn begin_doubt(&mut self, parts: Vec<Part>) {
+        let inputs = parts.into_iter().flat_map(|part| part.inputs);
+        let owned = self.core.owned();
+        self.doubt.begin(inputs, &owned);
+        for shard in owned {
+            self.drop_shard(shard);
+        }
+    }
+}
+
+fn answer(input: &mut Input, submitted: Submitted) {
+    if let Input::Submission(submission) = input {
+        submission.answer.give(submitted);
+    }
+}

@@ -1,0 +1,140 @@
+//! What falls due: timers become inputs, looks at the broker become timers.
+
+use saga_model::Micros;
+use saga_model::event::{Actor, Event};
+use saga_model::ids::ShardId;
+use saga_model::state::{CommandRef, WakeUp};
+
+use super::core::{Barrier, Core};
+use super::input::Input;
+use super::settle::push;
+use super::taken::Waiting;
+use super::timers::TimerKind;
+use crate::bus::{Ack, BusError, Outgoing, Progress};
+
+/// Timers that one turn fires at most.
+const MAX_DUE: usize = 2_048;
+
+/// A command that waits for a worker no longer than this (in microseconds) is on its way.
+const ORDINARY_WAIT: i64 = 1_000_000;
+
+/// The timers that fire now, and the shards whose reply end has to be asked for first.
+#[derive(Debug, Default)]
+pub struct Due {
+    pub inputs: Vec<Input>,
+    pub ask_reply_end: Vec<ShardId>,
+}
+
+impl Core {
+    /// The timers that fire at `now`. One that an answer could make moot waits until the reply partition of its
+    /// shard has been read up to an end seen after it fell due.
+    pub fn due(&mut self, now: Micros) -> Due {
+        let mut due = Due::default();
+        let candidates: Vec<_> = self.timers.due(now).take(MAX_DUE).collect();
+        for (at, saga, kind) in candidates {
+            let Some(live) = self.sagas.get(&saga) else { continue };
+            let shard = live.shard;
+            if kind.yields_to_replies() && !self.replies_read_since(shard, at, now, &mut due.ask_reply_end) {
+                continue;
+            }
+            let Some(live) = self.sagas.get(&saga) else { continue };
+            let event = match (kind, live.record.saga.wake_up(&live.definition)) {
+                (TimerKind::Deadline, _) => Event::DeadlinePassed,
+                (TimerKind::Backoff, Some(WakeUp::Backoff { command, .. })) => Event::BackoffOver(command),
+                (TimerKind::NoAnswer, Some(WakeUp::Reply { command, .. })) => Event::NoAnswer(command),
+                (TimerKind::Backoff | TimerKind::NoAnswer, _) => continue, // never armed so
+            };
+            due.inputs.push(Input::Internal { saga, event, actor: Actor::Timer });
+        }
+        due
+    }
+
+    fn replies_read_since(&mut self, shard: ShardId, due: Micros, now: Micros, ask: &mut Vec<ShardId>) -> bool {
+        let Some(owned) = self.shards.get_mut(&shard) else { return false };
+        match owned.barrier {
+            Barrier::Known { asked_at, end } if due <= asked_at => owned.reply_next >= end,
+            // A timer that fell due later waits for the next barrier.
+            Barrier::Known { end, .. } if owned.reply_next < end => false,
+            Barrier::Known { .. } | Barrier::None => {
+                owned.barrier = Barrier::Asked { at: now };
+                ask.push(shard);
+                false
+            }
+            Barrier::Asked { .. } => false,
+        }
+    }
+
+    /// The end of a reply partition that was asked for.
+    pub fn note_reply_end(&mut self, shard: ShardId, end: Result<i64, BusError>) {
+        if let Some(owned) = self.shards.get_mut(&shard)
+            && let Barrier::Asked { at } = owned.barrier
+        {
+            owned.barrier = match end {
+                Ok(end) => Barrier::Known { asked_at: at, end },
+                Err(_) => Barrier::None, // asked again at the next turn
+            };
+        }
+    }
+
+    /// When the loop has to look again, if nothing comes in before.
+    pub fn next_due(&self, now: Micros) -> Option<Micros> {
+        self.timers.next_after(now)
+    }
+
+    /// The broker has a message.
+    pub fn note_ack(&mut self, ack: &Ack) {
+        let ticket = &ack.ticket;
+        let Some(owned) = self.shards.get_mut(&ticket.shard).filter(|owned| owned.epoch == ticket.epoch) else {
+            return;
+        };
+        if let Some(seq) = ticket.shard_seq {
+            owned.acked(seq);
+        }
+        if let Some((saga, command)) = ticket.command
+            && self.still_asks(saga, command)
+            && let Some(live) = self.sagas.get(&saga)
+        {
+            let topic = live.definition.step(command.step).topic.clone();
+            let waiting = Waiting { saga, command, sent_at: live.record.saga.updated_at };
+            self.taken.acked(&topic, ack.partition, ack.offset, waiting);
+        }
+    }
+
+    /// How far the workers of a topic have come. Returns the commands that the topic has lost: they are sent
+    /// again, as the same attempt.
+    pub fn note_progress(&mut self, topic: &str, progress: &[Progress], now: Micros) -> Vec<Outgoing> {
+        let mut taken = std::mem::take(&mut self.taken);
+        let look = taken.look(topic, progress, |waiting| self.still_asks(waiting.saga, waiting.command));
+        self.taken = taken;
+        for waiting in look.taken {
+            self.note_taken(waiting.saga, waiting.command, now);
+        }
+        self.note_untaken(topic, now);
+        let mut send = Vec::new();
+        for waiting in look.lost {
+            self.send_again(waiting.saga, waiting.command, &mut send);
+        }
+        send
+    }
+
+    /// Notes since when commands of each shard wait for a worker of `topic`, unless it is the ordinary moment.
+    fn note_untaken(&mut self, topic: &str, now: Micros) {
+        let count = self.shard_count;
+        for (shard, owned) in &mut self.shards {
+            let oldest = self.taken.oldest(topic, |saga| saga.slot().shard(count) == *shard);
+            match oldest.filter(|since| now.since(*since) >= ORDINARY_WAIT) {
+                Some(since) => owned.untaken.insert(topic.to_owned(), since),
+                None => owned.untaken.remove(topic),
+            };
+        }
+    }
+
+    fn send_again(&self, saga: saga_model::SagaId, command: CommandRef, send: &mut Vec<Outgoing>) {
+        if let Some(live) = self.sagas.get(&saga)
+            && let Some(ticket) = self.ticket(live.shard, None)
+        {
+            tracing::warn!(saga.id = %saga, attempt = command.attempt, "A command was lost by its topic and is sent again");
+            push(send, self.command(&live.record, &live.definition, command, ticket), saga);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Where inputs wait for the commit loop, in bounded queues.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::control::Control;
+use super::input::{Input, ReplyInput, Submission};
+use crate::store::rows::AdminRequest;
+
+/// Replies that wait; the intake stops reading at that number.
+pub const MAX_REPLIES: usize = 16_384;
+/// Submissions that wait; more are refused as `OVERLOADED`.
+pub const MAX_SUBMISSIONS: usize = 8_192;
+/// Inputs that one turn of the loop takes at most, of each kind.
+const MAX_TURN: usize = 2_048;
+
+/// The queues before the commit loop.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    queues: Mutex<Queues>,
+    /// Something was put in.
+    filled: Notify,
+    /// Replies were taken out.
+    room: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Queues {
+    control: VecDeque<Control>,
+    replies: VecDeque<ReplyInput>,
+    requests: VecDeque<AdminRequest>,
+    submissions: VecDeque<Submission>,
+}
+
+/// What a turn of the loop takes.
+#[derive(Debug, Default)]
+pub struct Taken {
+    pub control: Vec<Control>,
+    /// In the order replies, requests, submissions.
+    pub inputs: Vec<Input>,
+}
+
+impl Inbox {
+    fn lock(&self) -> MutexGuard<'_, Queues> {
+        // Queues of whole values: a panic elsewhere cannot leave them half changed.
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn control(&self, control: Control) {
+        self.lock().control.push_back(control);
+        self.filled.notify_one();
+    }
+
+    /// Puts replies in; waits for room first.
+    pub async fn replies(&self, replies: Vec<ReplyInput>) {
+        loop {
+            let room = self.room.notified();
+            {
+                let mut queues = self.lock();
+                if queues.replies.len() < MAX_REPLIES {
+                    queues.replies.extend(replies);
+                    break;
+                }
+            }
+            room.await;
+        }
+        self.filled.notify_one();
+    }
+
+    pub fn request(&self, request: AdminRequest) {
+        self.lock().requests.push_back(request);
+        self.filled.notify_one();
+    }
+
+    /// Puts a submission in.
+    ///
+    /// # Errors
+    /// Gives it back if the queue is full.
+    pub fn submit(&self, submission: Submission) -> Result<(), Box<Submission>> {
+        {
+            let mut queues = self.lock();
+            if queues.submissions.len() >= MAX_SUBMISSIONS {
+                return Err(Box::new(submission));
+            }
+            queues.submissions.push_back(submission);
+        }
+        self.filled.notify_one();
+        Ok(())
+    }
+
+    /// Puts submissions back in front, in order.
+    pub fn resubmit(&self, submissions: Vec<Submission>) {
+        let mut queues = self.lock();
+        for submission in submissions.into_iter().rev() {
+            queues.submissions.push_front(submission);
+        }
+        drop(queues);
+        self.filled.notify_one();
+    }
+
+    /// Forgets the waiting replies of shards that `keep` refuses: they will be read again by whoever owns them.
+    pub fn retain_replies(&self, keep: impl Fn(&ReplyInput) -> bool) {
+        self.lock().replies.retain(|reply| keep(reply));
+        self.room.notify_one();
+    }
+
+    /// Whether anything waits.
+    pub async fn filled(&self) {
+        self.filled.notified().await;
+    }
+
+    /// Takes what is there, up to a turn's worth. Submissions stay while `admit` is false.
+    pub fn take(&self, admit: bool) -> Taken {
+        let mut queues = self.lock();
+        let control = queues.control.drain(..).collect();
+        let mut inputs = Vec::new();
+        let replies = queues.replies.len().min(MAX_TURN);
+        inputs.extend(queues.replies.drain(..replies).map(|reply| Input::Reply(Box::new(reply))));
+        let requests = queues.requests.len().min(MAX_TURN);
+        inputs.extend(queues.requests.drain(..requests).map(|request| Input::Request(Box::new(request))));
+        if admit {
+            let submissions = queues.submissions.len().min(MAX_TURN);
+            inputs.extend(
+                queues.submissions.drain(..submissions).map(|submission| Input::Submission(Box::new(submission))),
+            );
+        }
+        let more =
+            !queues.replies.is_empty() || !queues.requests.is_empty() || (admit && !queues.submissions.is_empty());
+        drop(queues);
+        if more {
+            self.filled.notify_one();
+        }
+        self.room.notify_one();
+        Taken { control, inputs }
+    }
+}

@@ -1,0 +1,268 @@
+//! The engine: everything that happens becomes an event and takes one corridor.
+//!
+//! ```text
+//!  start() ------> inbox --.                                              .--> commands, domain events -> bus
+//!  bus -> intake -> inbox --+-> commit loop: draft, ONE commit, settle ---+--> timers
+//!  timers ------------------+                                             '--> callers who wait
+//!  ask() -> mailbox (SQL) --'
+//! ```
+//!
+//! Load, [`saga_model::advance()`], commit, and only then act. What was committed and not sent is found again in
+//! the rows by whoever owns the shard next ([`recover`]), so that starting up *is* recovery.
+
+mod carry;
+mod clock;
+mod commit_loop;
+mod control;
+mod core;
+mod definitions;
+mod doubt;
+mod draft;
+mod drafting;
+mod due;
+mod inbox;
+mod input;
+mod intake;
+mod look;
+mod mailbox;
+mod messages;
+mod meters;
+mod poison;
+mod recover;
+mod settle;
+mod shards;
+mod submit;
+mod taken;
+mod timers;
+mod trace;
+mod watchers;
+mod watermark;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use saga_model::ids::{ShardCount, ShardId};
+use saga_model::micros::Millis;
+use saga_model::{Definition, Micros, SagaId};
+use service::telemetry::Tracer;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use self::commit_loop::Acks;
+pub use self::core::Ids;
+pub use definitions::Definitions;
+pub use input::KeyedRequest;
+pub use meters::Meters;
+pub use submit::{StartError, StartRequest, Started};
+
+use self::clock::Clock;
+use self::commit_loop::{CommitLoop, Parts};
+use self::core::Core;
+use self::doubt::Doubt;
+use self::inbox::Inbox;
+use self::mailbox::Mailbox;
+use self::shards::Keeper;
+use self::submit::Front;
+use self::watchers::Watchers;
+use crate::bus::Bus;
+use crate::store::rows::{AdminAnswer, AdminRequest, SagaRecord};
+use crate::store::{InstanceId, Result, Store};
+
+/// What an engine is made of.
+pub struct EngineParts {
+    pub store: Arc<dyn Store>,
+    pub bus: Arc<dyn Bus>,
+    /// Where the bus puts its acknowledgements.
+    pub acks: Arc<Acks>,
+    pub ids: Arc<dyn Ids>,
+    pub definitions: Arc<Definitions>,
+    pub shard_count: ShardCount,
+    pub instance: InstanceId,
+    pub lease: Millis,
+    /// The database's clock at start.
+    pub now: Micros,
+    pub meters: Meters,
+    /// Of the service `saga`.
+    pub tracer: Tracer,
+}
+
+/// A running engine. Cloning it gives another handle on the same one.
+#[derive(Clone)]
+pub struct Engine {
+    front: Arc<Front>,
+    mailbox: Arc<Mailbox>,
+    watchers: Arc<Watchers>,
+    clock: Arc<Clock>,
+    store: Arc<dyn Store>,
+    definitions: Arc<Definitions>,
+    shard_count: ShardCount,
+}
+
+/// The tasks of an engine.
+pub struct Running {
+    tasks: JoinSet<()>,
+    bus: Arc<dyn Bus>,
+    shutdown: CancellationToken,
+}
+
+impl Engine {
+    /// Starts the tasks of an engine. It owns shards, and takes sagas in, a moment later.
+    pub fn start(parts: EngineParts) -> (Self, Running) {
+        let EngineParts { store, bus, acks, ids, definitions, shard_count, instance, lease, now, meters, tracer } =
+            parts;
+        let shutdown = CancellationToken::new();
+        let (inbox, watchers) = (Arc::new(Inbox::default()), Arc::new(Watchers::default()));
+        let clock = Arc::new(Clock::starting_at(now));
+        let mailbox = Arc::new(Mailbox::new(store.clone(), watchers.clone()));
+        let (doubt, retake) = Doubt::new();
+        let core = Core::new(shard_count, definitions.clone(), ids.clone(), now);
+        let parts = Parts {
+            store: store.clone(),
+            bus: bus.clone(),
+            clock: clock.clone(),
+            inbox: inbox.clone(),
+            acks,
+            watchers: watchers.clone(),
+            meters,
+            tracer,
+        };
+        let commit_loop = CommitLoop::new(parts, core, doubt, shutdown.clone());
+        let keeper = Keeper {
+            store: store.clone(),
+            instance,
+            lease,
+            clock: clock.clone(),
+            definitions: definitions.clone(),
+            inbox: inbox.clone(),
+            watchers: watchers.clone(),
+            retake,
+        };
+        let (ended, loop_ended) = oneshot::channel();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            commit_loop.run().await;
+            // The keeper waits for this, unless it has ended itself.
+            let _ = ended.send(());
+        });
+        tasks.spawn(keeper.run(shutdown.clone(), loop_ended));
+        tasks.spawn(intake::run(bus.clone(), inbox.clone(), shutdown.clone()));
+        tasks.spawn(look::run(bus.clone(), inbox.clone(), watchers.clone(), shutdown.clone()));
+        tasks.spawn(mailbox.clone().run(inbox.clone(), shutdown.clone()));
+        tasks.spawn(watchers.clone().run(store.clone(), shutdown.clone()));
+        let front = Arc::new(Front::new(store.clone(), inbox));
+        let engine = Self { front, mailbox, watchers, clock, store, definitions, shard_count };
+        (engine, Running { tasks, bus, shutdown })
+    }
+
+    /// Starts a saga, or finds the one that the request's idempotency key stands for. It goes on if the caller
+    /// goes away.
+    ///
+    /// # Errors
+    /// Why no saga was started.
+    pub async fn begin(&self, request: StartRequest) -> std::result::Result<Started, StartError> {
+        let front = self.front.clone();
+        let started = tokio::spawn(async move { front.start(request).await }).await;
+        started.unwrap_or_else(|error| Err(StartError::Failed(error.to_string())))
+    }
+
+    /// Puts an operator's request to whoever owns its saga and waits for the answer; none if nobody answered in
+    /// time, and then nothing was done.
+    ///
+    /// # Errors
+    /// If the database is away.
+    pub async fn ask(&self, request: AdminRequest) -> Result<Option<AdminAnswer>> {
+        let mailbox = self.mailbox.clone();
+        match tokio::spawn(async move { mailbox.ask(&request).await }).await {
+            Ok(answer) => answer,
+            Err(error) => Err(crate::store::StoreError::Unavailable(error.to_string())),
+        }
+    }
+
+    /// The saga once it is at rest, or as it is after `at_most`; none if there is no such saga.
+    ///
+    /// # Errors
+    /// If the database is away.
+    pub async fn at_rest(&self, saga: SagaId, at_most: Duration) -> Result<Option<SagaRecord>> {
+        let Some(record) = self.saga(saga).await? else { return Ok(None) };
+        if record.saga.at_rest() || at_most.is_zero() {
+            return Ok(Some(record));
+        }
+        match self.watchers.at_rest(saga, at_most).await {
+            Some(record) => Ok(Some(record)),
+            None => self.saga(saga).await,
+        }
+    }
+
+    /// A saga as it is stored.
+    ///
+    /// # Errors
+    /// If the database is away.
+    pub async fn saga(&self, saga: SagaId) -> Result<Option<SagaRecord>> {
+        Ok(self.store.sagas(&[saga]).await?.pop())
+    }
+
+    /// The definition that a saga pins; it may be one that another instance has brought since.
+    ///
+    /// # Errors
+    /// If the database is away.
+    pub async fn definition_of(&self, record: &SagaRecord) -> Result<Option<Arc<Definition>>> {
+        if self.definitions.get(record.origin.definition).is_none() {
+            self.definitions.refresh(self.store.as_ref()).await?;
+        }
+        Ok(self.definitions.get(record.origin.definition))
+    }
+
+    pub fn definitions(&self) -> &Definitions {
+        &self.definitions
+    }
+
+    pub fn store(&self) -> &dyn Store {
+        self.store.as_ref()
+    }
+
+    /// The corridor's time.
+    pub fn now(&self) -> Micros {
+        self.clock.now()
+    }
+
+    /// The shard of a saga.
+    pub fn shard_of(&self, saga: SagaId) -> ShardId {
+        saga.slot().shard(self.shard_count)
+    }
+
+    pub fn shard_count(&self) -> ShardCount {
+        self.shard_count
+    }
+
+    /// The shards that this instance owns.
+    pub fn owned(&self) -> Vec<ShardId> {
+        self.watchers.owned()
+    }
+
+    /// How many sagas this instance has in memory.
+    pub fn live(&self) -> usize {
+        self.watchers.live()
+    }
+}
+
+impl Running {
+    /// Ends the engine: what came in is stored and answered, messages leave, leases are given up.
+    pub async fn stop(mut self) {
+        self.shutdown.cancel();
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "A task of the engine ended badly");
+            }
+        }
+        self.bus.flush(Duration::from_secs(3)).await;
+    }
+
+    /// Waits until a task of the engine ends by itself, which none does unless something is badly wrong.
+    pub async fn failed(&mut self) {
+        match self.tasks.join_next().await {
+            Some(Err(error)) => tracing::error!(%error, "A task of the engine ended badly"),
+            Some(Ok(())) | None => tracing::error!("A task of the engine ended"),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Taking a shard over. There is no other way to start: a first start finds no rows, that is all.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use saga_model::{Definition, Micros, SagaId};
+
+use super::control::LoadedShard;
+use super::core::{Barrier, Core, OwnedShard};
+use super::messages;
+use super::settle::{pending, push};
+use super::taken::Waiting;
+use super::watermark::Watermark;
+use crate::bus::Outgoing;
+use crate::store::rows::{SagaRecord, Untaken};
+
+impl Core {
+    /// Takes a loaded shard in and returns the messages that may not have left: the domain events of the rows
+    /// past the watermark, in order, and the *pending* commands of sagas with such rows. A command that its
+    /// saga asks no more is never sent again.
+    pub fn install(&mut self, loaded: LoadedShard, now: Micros) -> Vec<Outgoing> {
+        let LoadedShard { grant, live, unpublished, ended } = loaded;
+        let shard = grant.shard;
+        self.drop_shard(shard);
+        self.shards.insert(
+            shard,
+            OwnedShard {
+                epoch: grant.epoch,
+                last_seq: grant.last_seq,
+                watermark: Watermark::new(grant.published),
+                reply_next: grant.reply_offset,
+                stored: (grant.published, grant.reply_offset, Untaken::new()),
+                barrier: Barrier::None,
+                untaken: Untaken::new(),
+            },
+        );
+        let mut known: HashMap<SagaId, (SagaRecord, Arc<Definition>)> = HashMap::new();
+        for record in ended {
+            if let Some(definition) = self.definitions.get(record.origin.definition) {
+                known.insert(record.saga.id, (record, definition));
+            }
+        }
+        for record in live {
+            let Some(definition) = self.definitions.get(record.origin.definition) else {
+                // The loader refuses a shard with definitions unknown to it.
+                tracing::error!(saga.id = %record.saga.id, "A saga of an unknown definition was loaded");
+                continue;
+            };
+            known.insert(record.saga.id, (record.clone(), definition.clone()));
+            self.remember(record, definition, shard, now);
+        }
+        let mut send = Vec::new();
+        // The last row of each saga that asked something: its messages include the pending command.
+        let mut asked: HashMap<SagaId, u64> = HashMap::new();
+        for stored in &unpublished {
+            if stored.row.data.next.is_some() {
+                asked.insert(stored.saga, stored.shard_seq);
+            }
+        }
+        let mut sent_again = BTreeSet::new();
+        for stored in &unpublished {
+            let before = send.len();
+            let ticket = self.ticket(shard, Some(stored.shard_seq));
+            if let (Some((record, definition)), Some(ticket)) = (known.get(&stored.saga), ticket) {
+                for event in &stored.row.data.emit {
+                    push(
+                        &mut send,
+                        messages::domain_event(record, definition, &stored.row, event, ticket),
+                        stored.saga,
+                    );
+                }
+                if asked.get(&stored.saga) == Some(&stored.shard_seq)
+                    && let Some(command) = pending(record, definition)
+                {
+                    push(&mut send, self.command(record, definition, command, ticket), stored.saga);
+                    sent_again.insert(stored.saga);
+                }
+            }
+            self.handed_over(shard, stored.shard_seq, send.len() - before);
+        }
+        self.handed_over(shard, grant.last_seq, 0);
+        for (saga, (record, definition)) in &known {
+            if let Some(command) = pending(record, definition).filter(|_| !sent_again.contains(saga)) {
+                let topic = &definition.step(command.step).topic;
+                let waiting = Waiting { saga: *saga, command, sent_at: record.saga.updated_at };
+                self.taken.inherited(topic, waiting);
+            }
+        }
+        send
+    }
+}

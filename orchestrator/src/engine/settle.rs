@@ -1,0 +1,213 @@
+//! From a [`Draft`] to a batch, and after its commit: memory, timers, messages, answers.
+
+use std::collections::BTreeMap;
+
+use saga_model::effect::Effect;
+use saga_model::history::Emitted;
+use saga_model::ids::ShardId;
+use saga_model::state::{CommandRef, Hold, WakeUp};
+use saga_model::{Definition, Micros, SagaId};
+
+use super::core::{Core, OwnedShard};
+use super::draft::{Draft, Member};
+use super::input::Input;
+use super::{messages, trace};
+use crate::bus::{Outgoing, Ticket};
+use crate::store::rows::{Batch, HistoryRow, SagaRecord, SagaWrite, ShardUpdate};
+
+impl Core {
+    /// Numbers the rows of a draft and makes it a batch. Reply marks move only `with_marks`: of a batch that was
+    /// split, the last part takes them.
+    pub fn encode(&self, draft: &mut Draft, with_marks: bool) -> Batch {
+        let mut batch = Batch { answers: draft.answers.clone(), ..Batch::default() };
+        let mut next: BTreeMap<ShardId, u64> =
+            self.shards.iter().map(|(shard, owned)| (*shard, owned.last_seq)).collect();
+        for member in &mut draft.members {
+            let last = next.entry(member.shard).or_default();
+            member.first_seq = *last + 1;
+            for (row, _) in &member.transitions {
+                *last += 1;
+                let row = row.clone();
+                batch.history.push(HistoryRow {
+                    saga: member.record.saga.id,
+                    shard: member.shard,
+                    shard_seq: *last,
+                    row,
+                });
+            }
+            let write = written(&member.record, &member.definition);
+            if member.submission.is_some() { &mut batch.inserts } else { &mut batch.updates }.push(write);
+        }
+        draft.keys.sort_by(|(_, a), (_, b)| a.key.cmp(&b.key));
+        batch.keys = draft.keys.iter().map(|(_, key)| key.clone()).collect();
+        batch.dead_letters = draft.dead_letters.iter().map(|(_, letter)| letter.clone()).collect();
+        batch.shards = self
+            .shards
+            .iter()
+            .map(|(shard, owned)| ShardUpdate {
+                shard: *shard,
+                epoch: owned.epoch,
+                last_seq: next.get(shard).copied().unwrap_or(owned.last_seq),
+                published: owned.watermark.published(),
+                reply_offset: draft
+                    .reply_marks
+                    .get(shard)
+                    .filter(|_| with_marks)
+                    .copied()
+                    .unwrap_or(0)
+                    .max(owned.reply_next),
+                untaken: owned.untaken.clone(),
+            })
+            .collect();
+        batch
+    }
+
+    /// Whether marks have moved since they were stored.
+    pub fn marks_moved(&self) -> bool {
+        self.shards.values().any(|owned| {
+            owned.stored.0 != owned.watermark.published()
+                || owned.stored.1 != owned.reply_next
+                || owned.stored.2 != owned.untaken
+        })
+    }
+
+    /// Takes note that replies were read which changed nothing; the store learns it by and by.
+    pub fn note_read(&mut self, batch: &Batch) {
+        for update in &batch.shards {
+            if let Some(owned) = self.shards.get_mut(&update.shard) {
+                owned.reply_next = owned.reply_next.max(update.reply_offset);
+            }
+        }
+    }
+
+    /// Takes note that marks alone were stored.
+    pub fn marks_stored(&mut self, batch: &Batch, now: Micros) {
+        for update in &batch.shards {
+            if let Some(owned) = self.shards.get_mut(&update.shard) {
+                owned.reply_next = owned.reply_next.max(update.reply_offset);
+                owned.stored = (update.published, update.reply_offset, update.untaken.clone());
+            }
+        }
+        self.stored_at = now;
+    }
+
+    /// A draft is stored: memory is replaced, timers are armed. Returns the messages to send.
+    pub fn settle(&mut self, draft: Draft, batch: &Batch, inputs: &[Input]) -> Vec<Outgoing> {
+        let mut send = Vec::new();
+        self.marks_stored(batch, draft.now);
+        for (index, shard) in &draft.passed_on {
+            if let (Input::Reply(reply), Some(ticket)) =
+                (&inputs[*index], self.ticket(reply_shard(&inputs[*index]), None))
+            {
+                send.push(messages::passed_on(&reply.incoming, *shard, ticket));
+            }
+        }
+        for (shard, letter) in &draft.dead_letters {
+            send.extend(self.ticket(*shard, None).map(|ticket| messages::dead_letter(letter, ticket)));
+        }
+        for member in draft.members {
+            self.publish(&member, &mut send);
+            let Member { record, definition, shard, .. } = member;
+            if record.saga.phase.is_final() {
+                self.forget(record.saga.id);
+            } else {
+                self.remember(record, definition, shard, draft.now);
+            }
+        }
+        send
+    }
+
+    pub(super) fn ticket(&self, shard: ShardId, shard_seq: Option<u64>) -> Option<Ticket> {
+        Some(Ticket { shard, epoch: self.epoch(shard)?, shard_seq, command: None })
+    }
+
+    fn publish(&mut self, member: &Member, send: &mut Vec<Outgoing>) {
+        for (position, (row, effects)) in member.transitions.iter().enumerate() {
+            let seq = member.first_seq + position as u64;
+            let before = send.len();
+            let Some(ticket) = self.ticket(member.shard, Some(seq)) else { return };
+            for effect in effects {
+                let made = match effect {
+                    // Only the latest command is still asked; an earlier one of the same turn has had its answer.
+                    Effect::Send(command) if pending(&member.record, &member.definition) == Some(*command) => {
+                        self.command(&member.record, &member.definition, *command, ticket)
+                    }
+                    Effect::Send(_) | Effect::Finish(_) => continue,
+                    Effect::Emit { topic, reason } => {
+                        let event = Emitted { topic: topic.clone(), reason: reason.clone() };
+                        messages::domain_event(&member.record, &member.definition, row, &event, ticket)
+                    }
+                };
+                push(send, made, member.record.saga.id);
+            }
+            self.handed_over(member.shard, seq, send.len() - before);
+        }
+    }
+
+    /// Notes in the watermark of its shard that row `seq` sends that many messages.
+    pub(super) fn handed_over(&mut self, shard: ShardId, seq: u64, messages: usize) {
+        if let Some(owned) = self.shards.get_mut(&shard) {
+            owned.last_seq = owned.last_seq.max(seq);
+            owned.watermark.handed_over(seq, u32::try_from(messages).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// The message of a command that a saga has in flight.
+    pub(super) fn command(
+        &self,
+        record: &SagaRecord,
+        definition: &Definition,
+        command: CommandRef,
+        ticket: Ticket,
+    ) -> Result<Outgoing, serde_json::Error> {
+        let sent_at = match record.saga.wake_up(definition) {
+            Some(WakeUp::Reply { sent_at, .. }) => sent_at,
+            Some(WakeUp::Backoff { .. }) | None => record.saga.updated_at,
+        };
+        let parent = trace::command_traceparent(&record.origin.traceparent, record.saga.id, command);
+        messages::command(record, definition, command, sent_at, ticket, &parent)
+    }
+}
+
+/// The command that a saga has in flight.
+pub(super) fn pending(record: &SagaRecord, definition: &Definition) -> Option<CommandRef> {
+    match record.saga.wake_up(definition)? {
+        WakeUp::Reply { command, .. } => Some(command),
+        WakeUp::Backoff { .. } => None,
+    }
+}
+
+/// A message that cannot be made is a bug, not a reason to stop the others.
+pub(super) fn push(send: &mut Vec<Outgoing>, made: Result<Outgoing, serde_json::Error>, saga: SagaId) {
+    match made {
+        Ok(message) => send.push(message),
+        Err(error) => tracing::error!(saga.id = %saga, %error, "A message could not be written; it is left out"),
+    }
+}
+
+fn reply_shard(input: &Input) -> ShardId {
+    match input {
+        Input::Reply(reply) => reply.shard,
+        Input::Request(_) | Input::Submission(_) | Input::Internal { .. } => ShardId(0),
+    }
+}
+
+/// A saga with what queries need of it.
+fn written(record: &SagaRecord, definition: &Definition) -> SagaWrite {
+    let saga = &record.saga;
+    let step = saga.question(definition).map(|question| definition.step(question.step).name.clone());
+    let stuck = match &saga.hold {
+        Hold::Stuck(stuck) => serde_json::to_value(stuck.cause).ok().and_then(|cause| Some(cause.as_str()?.to_owned())),
+        Hold::None | Hold::Paused { .. } => None,
+    };
+    // A code comes from a worker: whatever it contains, the column takes it.
+    let failure = saga.failure.as_ref().map(|failure| failure.why.code.replace('\0', "\u{fffd}"));
+    SagaWrite { record: record.clone(), step, error_code: stuck.or(failure) }
+}
+
+impl OwnedShard {
+    /// One message of row `seq` has left.
+    pub fn acked(&mut self, seq: u64) {
+        self.watermark.acked(seq);
+    }
+}

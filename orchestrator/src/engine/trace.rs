@@ -1,0 +1,122 @@
+//! The trace of a saga: one span for each command, from sending it to its end.
+//!
+//! A span's id is derived from its command, so that whoever owns the saga, before and after a restart, names the
+//! same one: the worker's span stands under it, a compensation's span links to it, and it is made once its end is
+//! known, by whoever learns of that.
+
+use opentelemetry::trace::SpanKind;
+use saga_model::history::RowKind;
+use saga_model::state::{CommandRef, Kind, Saga};
+use saga_model::{Definition, Micros, SagaId};
+use service::telemetry::{Place, SpanStart, Tracer};
+use service::traceparent::{SpanId, TraceParent, span_id_of};
+
+/// An attempt that has ended, one way or another.
+#[derive(Debug)]
+pub struct EndedAttempt {
+    /// The saga's own place: the request that started it.
+    pub root: String,
+    pub saga: SagaId,
+    pub definition: String,
+    pub step: String,
+    pub command: CommandRef,
+    pub sent_at: Micros,
+    pub ended_at: Micros,
+    /// What ended it.
+    pub row: RowKind,
+    /// Of a compensation: the last attempt at the action that it undoes.
+    pub undoes: Option<CommandRef>,
+}
+
+/// The span of a command.
+fn span_id(saga: SagaId, command: CommandRef) -> SpanId {
+    let CommandRef { step, kind, round, attempt } = command;
+    span_id_of(&format!("{saga}/{}/{kind:?}/{round}/{attempt}", step.0))
+}
+
+/// The `traceparent` that a command carries: the saga's trace, the command's own span.
+pub fn command_traceparent(root: &str, saga: SagaId, command: CommandRef) -> String {
+    match root.parse::<TraceParent>().ok().and_then(|root| under(root, saga, command)) {
+        Some(place) => place.to_string(),
+        None => root.to_owned(), // a saga is stored with a valid one
+    }
+}
+
+fn under(root: TraceParent, saga: SagaId, command: CommandRef) -> Option<TraceParent> {
+    TraceParent::new(root.trace_id(), span_id(saga, command), root.is_sampled())
+}
+
+/// The last attempt at the action that a compensation undoes.
+pub fn undone_by(command: CommandRef, saga: &Saga) -> Option<CommandRef> {
+    let action = &saga.step(command.step).action;
+    (command.kind == Kind::Compensate).then_some(CommandRef {
+        kind: Kind::Action,
+        round: action.round,
+        attempt: action.attempts,
+        ..command
+    })
+}
+
+/// Makes the span of an attempt that has ended.
+pub fn make_span(tracer: &Tracer, attempt: &EndedAttempt) {
+    let Ok(root) = attempt.root.parse::<TraceParent>() else { return }; // a saga is stored with a valid one
+    let kind = match attempt.command.kind {
+        Kind::Action => "ACTION",
+        Kind::Compensate => "COMPENSATE",
+    };
+    let mut start = SpanStart::new(format!("{} {kind}", attempt.step), SpanKind::Producer)
+        .id(span_id(attempt.saga, attempt.command))
+        .at(attempt.sent_at)
+        .with("saga.id", attempt.saga.to_string())
+        .with("saga.definition", attempt.definition.clone())
+        .with("saga.step", attempt.step.clone())
+        .with("saga.kind", kind)
+        .with("saga.round", i64::from(attempt.command.round))
+        .with("saga.attempt", i64::from(attempt.command.attempt));
+    if let Some(undone) = attempt.undoes.and_then(|undone| under(root, attempt.saga, undone)) {
+        start = start.link(undone);
+    }
+    let mut span = tracer.start(Place::Under(root), start);
+    if failed(attempt.row) {
+        span.failed(format!("{:?}", attempt.row));
+    }
+    span.end_at(attempt.ended_at);
+}
+
+fn failed(row: RowKind) -> bool {
+    match row {
+        RowKind::StepRejected
+        | RowKind::AttemptFailed
+        | RowKind::StepUnknown
+        | RowKind::CompensationAttemptFailed
+        | RowKind::CompensationFailed
+        | RowKind::EngineFailed
+        | RowKind::DeadlinePassed => true,
+        RowKind::SagaStarted
+        | RowKind::StepSucceeded
+        | RowKind::AttemptStarted
+        | RowKind::CompensationSucceeded
+        | RowKind::ReplyIgnored
+        | RowKind::OperatorActed => false,
+    }
+}
+
+/// The attempt that a transition of `definition`'s saga from `before` to `after` ends, if it ends one.
+pub fn ended(definition: &Definition, root: &str, before: &Saga, after: &Saga, row: RowKind) -> Option<EndedAttempt> {
+    use saga_model::state::WakeUp::Reply;
+    let Some(Reply { command, sent_at }) = before.wake_up(definition) else { return None };
+    if matches!(after.wake_up(definition), Some(Reply { command: open, .. }) if open == command) {
+        return None;
+    }
+    Some(EndedAttempt {
+        root: root.to_owned(),
+        saga: after.id,
+        definition: definition.name().to_owned(),
+        step: definition.step(command.step).name.clone(),
+        command,
+        sent_at,
+        ended_at: after.updated_at,
+        row,
+        undoes: undone_by(command, before),
+    })
+}

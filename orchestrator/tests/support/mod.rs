@@ -1,0 +1,13 @@
+//! A whole system as its users run it: `saga serve` and workers as processes of their own, on real Postgres,
+//! Kafka and Redis. Each [`Stack`] has its own database, topics and Redis number, so stacks run side by side.
+#![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
+
+mod client;
+mod process;
+mod stack;
+mod topics;
+
+pub use client::{Client, Json};
+pub use process::Process;
+pub use stack::{Settings, Stack};
+pub use topics::{Event, TopicReader};
