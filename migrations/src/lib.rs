@@ -1,1 +1,2 @@
-//! Placeholder.
+//! The schema, one code for Postgres and SQLite.
+pub mod workers;
