@@ -1,0 +1,23 @@
+//! The edge of a process: what is the same for every route.
+//!
+//! From outside to inside a request meets: [`edge`] (every refusal is a problem document; an answer given early is
+//! not lost; counts, traces, panics, long URIs), whatever the process puts between (an audit), the door
+//! ([`crate::keys::guard`]), and then its handler, which reads it with [`JsonBody`], [`Query`], [`PathId`] and the
+//! header functions here.
+
+mod body;
+mod drain;
+mod edge;
+mod headers;
+mod path;
+mod query;
+mod serve;
+mod trace;
+
+pub use body::{JsonBody, MAX_BODY_BYTES, parse_json};
+pub use edge::{MAX_URI_BYTES, edge, refusal};
+pub use headers::{Revision, idempotency_key, if_match};
+pub use path::{PathId, path_text, path_uuid};
+pub use query::{Query, no_query};
+pub use serve::{HARD_STOP, bind, serve};
+pub use trace::RequestTrace;

@@ -1,0 +1,125 @@
+//! Listening, and ending well: what is in flight is answered, then connections close.
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use crate::exit::Stop;
+use crate::settings::ListenAddr;
+
+/// How long an ending process waits for requests in flight before it cuts them off.
+pub const HARD_STOP: Duration = Duration::from_secs(8);
+
+/// How long a client may take to send the head of a request, and a connection may stay idle.
+const HEAD_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a connection that has not asked for anything yet may still begin to, while the process ends.
+const LAST_CALL: Duration = Duration::from_millis(500);
+
+/// How long to wait when the system has no more connections to give (out of file descriptors).
+const SHORT_OF_CONNECTIONS: Duration = Duration::from_millis(200);
+
+/// Listens at an address.
+///
+/// # Errors
+/// [`Stop::Failed`], with what to do about it.
+pub async fn bind(addr: &ListenAddr) -> Result<TcpListener, Stop> {
+    TcpListener::bind(addr.as_str()).await.map_err(|error| {
+        let advice = match error.kind() {
+            io::ErrorKind::AddrInUse => "another process listens there; stop it, or choose another HTTP_ADDR",
+            io::ErrorKind::PermissionDenied => "this user may not listen there; choose a port above 1023",
+            io::ErrorKind::AddrNotAvailable => "this machine does not have that address; choose another HTTP_ADDR",
+            _ => "choose another HTTP_ADDR", // whatever else the system says, it stands in the message
+        };
+        Stop::Failed(format!("cannot listen at {addr}: {error} ({advice})"))
+    })
+}
+
+/// Serves `routes` until `shutdown`. Then it accepts nothing more, answers the requests in flight, closes, and
+/// cuts off what is not done after `hard_stop` ([`HARD_STOP`] in production). Returns how many were cut off.
+///
+/// Endless answers (event streams) have to watch the same token and end by themselves.
+pub async fn serve(listener: TcpListener, routes: Router, shutdown: CancellationToken, hard_stop: Duration) -> usize {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            Some(_ended) = connections.join_next(), if !connections.is_empty() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(stream, routes.clone(), shutdown.clone()));
+                }
+                Err(error) if concerns_one_client(&error) => {}
+                Err(error) => {
+                    tracing::error!(%error, "Cannot accept connections; trying again");
+                    tokio::select! {
+                        () = shutdown.cancelled() => break,
+                        () = tokio::time::sleep(SHORT_OF_CONNECTIONS) => {}
+                    }
+                }
+            },
+        }
+    }
+    drop(listener);
+    let all = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(hard_stop, all).await.is_ok() {
+        return 0;
+    }
+    let left = connections.len();
+    tracing::warn!(connections = left, "Requests were not done in time and are cut off");
+    connections.shutdown().await;
+    left
+}
+
+fn concerns_one_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+async fn connection(stream: TcpStream, routes: Router, shutdown: CancellationToken) {
+    // Answers are written whole: waiting for more to send would only delay them. Where the system cannot, it is slower.
+    let _slower = stream.set_nodelay(true);
+    let asked = Arc::new(AtomicBool::new(false));
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        asked.store(true, Ordering::Relaxed);
+        let routes = routes.clone();
+        async move {
+            Ok::<_, Infallible>(routes.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {}))
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_PATIENCE)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    tokio::select! {
+        // A client that breaks off is its own affair.
+        _ended = connection.as_mut() => return,
+        () = shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    // A connection that was opened and never used (browsers do) would otherwise be waited for until the hard stop.
+    let never_asked = async {
+        tokio::time::sleep(LAST_CALL).await;
+        if asked.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        _ended = connection.as_mut() => {}
+        () = never_asked => {}
+    }
+}

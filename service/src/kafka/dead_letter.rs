@@ -1,0 +1,149 @@
+//! Dead letters: a message that could not be read, kept as it was, with where it came from and why.
+
+use saga_model::Micros;
+use saga_model::wire::Unreadable;
+
+use super::config::MAX_PRODUCED_BYTES;
+use crate::cloudevents::Header;
+
+/// Where a message was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    pub topic: String,
+    pub partition: i32,
+    pub offset: i64,
+}
+
+/// A message for `saga.dead-letters`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    pub key: Option<Vec<u8>>,
+    /// `None` for a message that had none (a tombstone).
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<Header>,
+}
+
+impl DeadLetter {
+    /// The dead letter of a message: its key, value and headers as they were, and `dl_` headers after them.
+    ///
+    /// A message that our producers could not send on (a compressed one can be larger than any limit once it is
+    /// unpacked) is cut, and `dl_detail` says so: no message may stop its partition.
+    pub fn new(
+        origin: &Origin,
+        why: &Unreadable,
+        at: Micros,
+        key: Option<Vec<u8>>,
+        value: Option<Vec<u8>>,
+        headers: Vec<Header>,
+    ) -> Self {
+        let mut letter = Self { key, value, headers };
+        let mut detail = why.detail.clone();
+        let whole = letter.size();
+        if letter.cut_to(MAX_PRODUCED_BYTES - ROOM_FOR_OURS) {
+            detail = format!("{detail} (the message was cut: it had {whole} bytes with its key and headers)");
+        }
+        let mut add = |name: &str, value: String| letter.headers.push((name.to_owned(), value.into_bytes()));
+        add("dl_topic", origin.topic.clone());
+        add("dl_partition", origin.partition.to_string());
+        add("dl_offset", origin.offset.to_string());
+        add("dl_code", why.code.as_str().to_owned());
+        add("dl_detail", shortened(detail));
+        add("dl_at", at.to_string());
+        letter
+    }
+
+    fn size(&self) -> usize {
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len() + PER_HEADER).sum();
+        self.key.as_ref().map_or(0, Vec::len) + self.value.as_ref().map_or(0, Vec::len) + headers
+    }
+
+    /// Makes it no larger than that: of the value first, then the headers, then the key. Says whether it had to.
+    fn cut_to(&mut self, most: usize) -> bool {
+        let whole = self.size();
+        let mut over = whole.saturating_sub(most);
+        if let Some(value) = &mut self.value {
+            let keep = value.len().saturating_sub(over);
+            over -= value.len() - keep;
+            value.truncate(keep);
+        }
+        while over > 0 {
+            let Some((name, value)) = self.headers.pop() else { break };
+            over = over.saturating_sub(name.len() + value.len() + PER_HEADER);
+        }
+        if let Some(key) = &mut self.key {
+            key.truncate(key.len().saturating_sub(over));
+        }
+        whole > most
+    }
+}
+
+/// What a header costs beside its name and value.
+const PER_HEADER: usize = 16;
+/// What the `dl_` headers and the frame of a message take at most.
+const ROOM_FOR_OURS: usize = 8 * 1024;
+const MOST_DETAIL: usize = 2_000;
+
+fn shortened(mut detail: String) -> String {
+    if let Some((end, _)) = detail.char_indices().nth(MOST_DETAIL) {
+        detail.truncate(end);
+    }
+    detail
+}
+
+#[cfg(test)]
+mod tests {
+    use saga_model::wire::DeadLetterCode;
+
+    use super::*;
+    use crate::cloudevents::text;
+
+    fn letter(key: usize, value: usize, headers: Vec<Header>, detail: &str) -> DeadLetter {
+        let origin = Origin { topic: "saga.replies".to_owned(), partition: 3, offset: 42 };
+        let why = Unreadable::new(DeadLetterCode::NotJson, detail);
+        DeadLetter::new(&origin, &why, Micros(0), Some(vec![b'k'; key]), Some(vec![b'v'; value]), headers)
+    }
+
+    #[test]
+    fn keeps_the_message_and_says_why() {
+        let theirs = vec![("dl_code".to_owned(), b"older".to_vec()), ("x".to_owned(), vec![0xff])];
+        let letter = letter(36, 100, theirs.clone(), "not valid JSON");
+        assert_eq!((letter.key.as_ref().map(Vec::len), letter.value.as_ref().map(Vec::len)), (Some(36), Some(100)));
+        assert_eq!(letter.headers[..2], theirs);
+        for (name, value) in [
+            ("dl_topic", "saga.replies"),
+            ("dl_partition", "3"),
+            ("dl_offset", "42"),
+            ("dl_code", "NOT_JSON"),
+            ("dl_detail", "not valid JSON"),
+            ("dl_at", "1970-01-01T00:00:00.000000Z"),
+        ] {
+            assert_eq!(text(&letter.headers, name), Some(value));
+        }
+    }
+
+    #[test]
+    fn is_never_too_large_to_be_sent() {
+        let large = 3 * MAX_PRODUCED_BYTES;
+        let headers = || vec![("h".to_owned(), vec![b'h'; large]), ("small".to_owned(), vec![])];
+        for letter in [
+            letter(36, large, vec![], "x"),
+            letter(large, large, headers(), "x"),
+            letter(36, 10, headers(), &"é".repeat(large)),
+            letter(large, 0, vec![], "x"),
+        ] {
+            assert!(letter.size() <= MAX_PRODUCED_BYTES, "{}", letter.size());
+        }
+        let letter = letter(36, large, vec![("kept".to_owned(), vec![])], "too large");
+        assert_eq!(letter.key.as_ref().map(Vec::len), Some(36));
+        assert!(letter.value.as_ref().is_some_and(|value| value.len() > MAX_PRODUCED_BYTES - 10_000));
+        assert_eq!(letter.headers[0].0, "kept");
+        assert!(text(&letter.headers, "dl_detail").unwrap().contains("was cut: it had 6291512 bytes"));
+    }
+
+    #[test]
+    fn a_message_of_ordinary_size_is_whole() {
+        let letter = letter(36, 1_048_588, vec![], "x");
+        assert_eq!(letter.value.map(|value| value.len()), Some(1_048_588));
+        assert!(!text(&letter.headers, "dl_detail").unwrap().contains("cut"));
+    }
+}

@@ -1,0 +1,42 @@
+//! Where to listen and whom to let in.
+
+use clap::Args;
+
+use super::address::ListenAddr;
+use super::quiet::Quiet;
+use crate::keys::{ApiKeys, KeyList, OpenScopes};
+
+/// The HTTP side of a process.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "HTTP")]
+pub struct HttpArgs {
+    /// Where to listen, as host:port; port 0 takes a free one
+    #[arg(long, env = "HTTP_ADDR", value_name = "ADDRESS")]
+    http_addr: Option<ListenAddr>,
+
+    /// Keys, as name:secret:scope+scope, several with commas; scopes are submit, read and admin
+    #[arg(long, env = "SAGA_API_KEYS", hide_env_values = true, value_name = "KEYS",
+          value_parser = Quiet(|text| text.parse::<KeyList>().map_err(|error| error.to_string())))]
+    saga_api_keys: Option<KeyList>,
+
+    /// Scopes that need no key; empty means none
+    #[arg(long, env = "SAGA_OPEN_SCOPES", value_name = "SCOPES", default_value = "submit,read")]
+    saga_open_scopes: OpenScopes,
+}
+
+impl HttpArgs {
+    /// Where to listen; `default` if it was not said.
+    pub fn listen_addr(&self, default: ListenAddr) -> ListenAddr {
+        self.http_addr.clone().unwrap_or(default)
+    }
+
+    /// Where to listen, if it was said.
+    pub fn given_addr(&self) -> Option<&ListenAddr> {
+        self.http_addr.as_ref()
+    }
+
+    /// The keys and the open scopes.
+    pub fn api_keys(&self) -> ApiKeys {
+        ApiKeys::new(self.saga_api_keys.clone().unwrap_or_default(), self.saga_open_scopes)
+    }
+}
