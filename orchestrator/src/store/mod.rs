@@ -5,6 +5,15 @@
 
 pub mod rows;
 
+pub mod memory;
+pub mod postgres;
+pub mod sqlite;
+
+mod codec;
+mod entity;
+mod fence;
+mod sql;
+
 use async_trait::async_trait;
 use saga_model::ids::{ShardCount, ShardId};
 use saga_model::micros::{Micros, Millis};
@@ -24,6 +33,9 @@ pub enum Committed {
     FenceLost(Vec<ShardId>),
     /// These keys of the batch (by index in `keys`) are taken by a saga stored before.
     KeysTaken(Vec<usize>),
+    /// These requests, answered by the batch, are not pending any more: whoever asked has been told that nothing
+    /// happened, so what they asked for must not happen.
+    RequestsWithdrawn(Vec<Uuid>),
 }
 
 /// Why a store did not do what it was asked.

@@ -183,7 +183,8 @@ pub struct DeadLetter {
     pub partition: i32,
     pub offset: i64,
     pub key: Option<Vec<u8>>,
-    pub value: Vec<u8>,
+    /// None for a message without a value (column `value` is nullable).
+    pub value: Option<Vec<u8>>,
     /// Original headers, in order.
     pub headers: Vec<(String, Vec<u8>)>,
     pub code: String,

@@ -1,0 +1,61 @@
+//! A batch as rows of the tables.
+
+use super::operators::AnswerRow;
+use super::{history, number, operators, ownership, saga};
+use crate::store::Result;
+use crate::store::entity;
+use crate::store::rows::{Batch, ShardUpdate};
+
+/// All rows of a batch.
+pub struct BatchRows {
+    /// In order of shard, as locks are taken.
+    pub shards: Vec<MarksRow>,
+    pub keys: Vec<entity::idempotency::Model>,
+    pub inserts: Vec<entity::saga::Model>,
+    pub updates: Vec<entity::saga::Model>,
+    pub history: Vec<entity::history::Model>,
+    pub answers: Vec<AnswerRow>,
+    pub dead_letters: Vec<entity::dead_letter::Model>,
+}
+
+/// The columns of a shard that a commit writes, and its fence.
+pub struct MarksRow {
+    pub id: i16,
+    pub epoch: i64,
+    pub last_seq: i64,
+    pub published: i64,
+    pub reply_offset: i64,
+    pub untaken: String,
+}
+
+impl BatchRows {
+    /// Encodes a batch.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError::Refused`] if something in it does not fit its column.
+    pub fn of(batch: &Batch) -> Result<Self> {
+        let mut shards: Vec<MarksRow> = batch.shards.iter().map(marks).collect::<Result<_>>()?;
+        shards.sort_by_key(|marks| marks.id);
+        Ok(Self {
+            shards,
+            keys: batch.keys.iter().map(ownership::key_row).collect(),
+            inserts: batch.inserts.iter().map(saga::row).collect::<Result<_>>()?,
+            updates: batch.updates.iter().map(saga::row).collect::<Result<_>>()?,
+            history: batch.history.iter().map(history::row).collect::<Result<_>>()?,
+            answers: batch.answers.iter().map(operators::answer_row).collect(),
+            dead_letters: batch.dead_letters.iter().map(operators::dead_letter_row).collect::<Result<_>>()?,
+        })
+    }
+}
+
+fn marks(update: &ShardUpdate) -> Result<MarksRow> {
+    let what = format_args!("shard {}", update.shard);
+    Ok(MarksRow {
+        id: number(what, update.shard.0)?,
+        epoch: number(what, update.epoch)?,
+        last_seq: number(what, update.last_seq)?,
+        published: number(what, update.published)?,
+        reply_offset: update.reply_offset,
+        untaken: ownership::untaken_text(&update.untaken)?,
+    })
+}

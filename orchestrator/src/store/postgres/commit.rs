@@ -1,0 +1,214 @@
+//! The one write of the engine: BEGIN, what decides whether the batch is stored, the batch, COMMIT.
+//!
+//! Four round trips, whatever the size of the batch. The fence is the first thing locked. The server has nothing to
+//! wait for between the statements but this client; should the client freeze there, the server ends the transaction
+//! (see [`super::pool`]), and a new owner of its shards goes on.
+
+use std::time::Duration;
+
+use saga_model::ids::ShardId;
+use sqlx::pool::PoolConnection;
+use sqlx::{Executor, PgPool, Postgres, Row};
+use uuid::Uuid;
+
+use super::columns::{Answers, DeadLetters, History, Inserts, Keys, Marks, Updates};
+use super::{PATIENCE, statements};
+use crate::store::codec::batch::BatchRows;
+use crate::store::fence::{self, Mark};
+use crate::store::rows::{Batch, IdempotencyKey};
+use crate::store::sql::{error, transaction};
+use crate::store::{Committed, Result, StoreError};
+
+/// How long a COMMIT may take before its outcome counts as unknown.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Stores a batch.
+pub async fn commit(pool: &PgPool, batch: &Batch) -> Result<Committed> {
+    let expected = fence::expected(batch)?;
+    let columns = Columns::of(BatchRows::of(batch)?);
+    let pool = pool.clone();
+    let marks = expected.clone();
+    // In a task of its own: the caller may be dropped, a transaction must come to its end.
+    let Some(found) = transaction::detached(async move { run(&pool, &marks, &columns).await }).await? else {
+        return Ok(Committed::All);
+    };
+    if let Some(lost) = fence::judge(&expected, &found.shards)? {
+        return Ok(lost);
+    }
+    fence::withdrawn(batch, found.answered)
+        .or_else(|| fence::taken(batch, found.keys))
+        .ok_or_else(|| StoreError::Refused("the batch was rolled back for no reason".to_owned()))
+}
+
+/// All of a batch, ready to be bound.
+struct Columns {
+    marks: Marks,
+    answers: Answers,
+    keys: Keys,
+    inserts: Inserts,
+    updates: Updates,
+    history: History,
+    dead_letters: DeadLetters,
+}
+
+/// What stood in the way of a batch, or did not.
+struct Found {
+    shards: Vec<Mark>,
+    answered: Vec<Uuid>,
+    keys: Vec<IdempotencyKey>,
+}
+
+impl Columns {
+    fn of(rows: BatchRows) -> Self {
+        Self {
+            marks: rows.shards.into_iter().collect(),
+            answers: rows.answers.into_iter().collect(),
+            keys: rows.keys.into_iter().collect(),
+            inserts: rows.inserts.into_iter().collect(),
+            updates: rows.updates.into_iter().collect(),
+            history: rows.history.into_iter().collect(),
+            dead_letters: rows.dead_letters.into_iter().collect(),
+        }
+    }
+
+    /// Whether there is anything but what [`statements::DECIDE`] has written.
+    fn has_rows(&self) -> bool {
+        !(self.inserts.id.is_empty()
+            && self.updates.id.is_empty()
+            && self.history.seq.is_empty()
+            && self.dead_letters.id.is_empty())
+    }
+}
+
+/// A connection inside a transaction. Dropped, it takes the connection with it: the server rolls back, and nobody
+/// else gets to use a connection in that state.
+struct Open(Option<PoolConnection<Postgres>>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            drop(connection.detach());
+        }
+    }
+}
+
+impl Open {
+    /// Takes a connection and begins a transaction on it.
+    async fn begin(pool: &PgPool) -> Result<Self> {
+        // What goes wrong before there is a connection says nothing about the batch.
+        let connection = pool.acquire().await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let mut open = Self(Some(connection));
+        open.execute("BEGIN ISOLATION LEVEL READ COMMITTED").await.map_err(error::statement)?;
+        Ok(open)
+    }
+
+    async fn execute(&mut self, sql: &'static str) -> std::result::Result<(), sqlx::Error> {
+        self.connection()?.execute(sql).await.map(drop)
+    }
+
+    fn connection(&mut self) -> std::result::Result<&mut PoolConnection<Postgres>, sqlx::Error> {
+        self.0.as_mut().ok_or(sqlx::Error::PoolClosed)
+    }
+
+    /// The transaction has ended: the connection may be used again.
+    fn ended(mut self) {
+        drop(self.0.take());
+    }
+}
+
+/// Runs the transaction; `Some` if it was rolled back for what it found.
+async fn run(pool: &PgPool, expected: &[Mark], columns: &Columns) -> Result<Option<Found>> {
+    let before_commit = tokio::time::timeout(PATIENCE, write(pool, expected, columns));
+    let late = || StoreError::Unavailable(format!("no answer within {PATIENCE:?}"));
+    let mut open = match before_commit.await.map_err(|_| late())?? {
+        Written::All(open) => open,
+        Written::Nothing(found) => return Ok(Some(found)),
+    };
+    match tokio::time::timeout(COMMIT_PATIENCE, open.execute("COMMIT")).await {
+        Ok(Ok(())) => {
+            open.ended();
+            Ok(None)
+        }
+        Ok(Err(broken)) => Err(error::commit(broken)),
+        Err(_) => Err(StoreError::OutcomeUnknown(format!("no answer to a commit within {COMMIT_PATIENCE:?}"))),
+    }
+}
+
+enum Written {
+    All(Open),
+    Nothing(Found),
+}
+
+/// Everything before the COMMIT.
+async fn write(pool: &PgPool, expected: &[Mark], columns: &Columns) -> Result<Written> {
+    let mut open = Open::begin(pool).await?;
+    let found = match attempt(&mut open, expected, columns).await {
+        Ok(None) => return Ok(Written::All(open)),
+        Ok(Some(found)) => Ok(Written::Nothing(found)),
+        Err(error) => Err(error),
+    };
+    // Where even this fails, the connection is closed, which rolls back too.
+    if open.execute("ROLLBACK").await.is_ok() {
+        open.ended();
+    }
+    found
+}
+
+/// Both statements; `Some` if the first one says that nothing is to be stored.
+async fn attempt(open: &mut Open, expected: &[Mark], columns: &Columns) -> Result<Option<Found>> {
+    let connection = open.connection().map_err(error::statement)?;
+    let found = decide(connection, columns).await.map_err(error::statement)?;
+    let all = found.shards == expected
+        && found.answered.len() == columns.answers.request.len()
+        && found.keys.len() == columns.keys.key.len();
+    if !all {
+        return Ok(Some(found));
+    }
+    if columns.has_rows() {
+        let updated = store(connection, columns).await.map_err(error::statement)?;
+        if usize::try_from(updated) != Ok(columns.updates.id.len()) {
+            let missing = columns.updates.id.len();
+            return Err(StoreError::Refused(format!("of {missing} sagas to change only {updated} are stored")));
+        }
+    }
+    Ok(None)
+}
+
+async fn decide(
+    connection: &mut PoolConnection<Postgres>,
+    columns: &Columns,
+) -> std::result::Result<Found, sqlx::Error> {
+    let query = columns.marks.bind(sqlx::query(statements::DECIDE));
+    let query = columns.keys.bind(columns.answers.bind(query));
+    let row = query.fetch_one(&mut **connection).await?;
+    // An aggregate over no rows is NULL.
+    let ids: Vec<i16> = row.try_get::<Option<_>, _>(0)?.unwrap_or_default();
+    let epochs: Vec<i64> = row.try_get::<Option<_>, _>(1)?.unwrap_or_default();
+    let last_seqs: Vec<i64> = row.try_get::<Option<_>, _>(2)?.unwrap_or_default();
+    let callers: Vec<String> = row.try_get::<Option<_>, _>(4)?.unwrap_or_default();
+    let paths: Vec<String> = row.try_get::<Option<_>, _>(5)?.unwrap_or_default();
+    let keys: Vec<String> = row.try_get::<Option<_>, _>(6)?.unwrap_or_default();
+    let mark = |((id, epoch), last_seq): ((i16, i64), i64)| Mark {
+        // The table's own checks keep these above zero.
+        shard: ShardId(id.unsigned_abs()),
+        epoch: epoch.unsigned_abs(),
+        last_seq: last_seq.unsigned_abs(),
+    };
+    Ok(Found {
+        shards: ids.into_iter().zip(epochs).zip(last_seqs).map(mark).collect(),
+        answered: row.try_get::<Option<_>, _>(3)?.unwrap_or_default(),
+        keys: callers
+            .into_iter()
+            .zip(paths)
+            .zip(keys)
+            .map(|((caller, path), key)| IdempotencyKey { caller, path, key })
+            .collect(),
+    })
+}
+
+async fn store(connection: &mut PoolConnection<Postgres>, columns: &Columns) -> std::result::Result<i64, sqlx::Error> {
+    let query = columns.inserts.bind(sqlx::query(statements::STORE));
+    let query = columns.history.bind(columns.updates.bind(query));
+    let query = columns.dead_letters.bind(query);
+    query.fetch_one(&mut **connection).await?.try_get(0)
+}

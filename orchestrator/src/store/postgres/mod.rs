@@ -1,0 +1,171 @@
+//! Sagas in Postgres.
+//!
+//! Two pools. The *engine's* has the connections on which commits and leases run: it is never used up by requests
+//! from outside, and its plans are pinned. The *general* one serves everything else.
+
+mod columns;
+mod commit;
+mod ownership;
+mod pool;
+mod statements;
+
+use std::future::Future;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use saga_model::ids::{ShardCount, ShardId};
+use saga_model::micros::Millis;
+use saga_model::{Definition, SagaId};
+use sea_orm::{ConnectionTrait, DatabaseConnection};
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+
+use super::codec;
+use super::rows::{
+    AdminAnswer, AdminRequest, Batch, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow, IdempotencyKey,
+    KeyRecord, Page, SagaRecord, ShardGrant, Untaken,
+};
+use super::sql::transaction::{self, End};
+use super::sql::{definitions, error, operators, reads};
+use super::{Committed, InstanceId, Membership, Result, Store, StoreError};
+
+/// How long the database may take over anything but a COMMIT, waiting for a connection included. Longer than a frozen
+/// transaction can keep a lock (see [`pool`]), shorter than the five seconds within which the outside is answered.
+const PATIENCE: Duration = Duration::from_millis(4500);
+
+/// The store on Postgres.
+#[derive(Clone)]
+pub struct PostgresStore {
+    engine: DatabaseConnection,
+    general: DatabaseConnection,
+    shards: std::sync::Arc<OnceCell<ShardCount>>,
+}
+
+impl PostgresStore {
+    /// A store on the database at `url` (`postgres://user:password@host:port/database`). Nothing is connected yet: it
+    /// may be away, then everything asked of the store is [`StoreError::Unavailable`].
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] if the URL is none.
+    pub fn open(url: &str) -> Result<Self> {
+        let pool::Pools { engine, general } = pool::open(url)?;
+        Ok(Self { engine, general, shards: std::sync::Arc::default() })
+    }
+
+    /// The connection for whatever has queries of its own, such as the check of the schema.
+    pub fn connection(&self) -> &DatabaseConnection {
+        &self.general
+    }
+
+    /// Closes all connections, once what is running on them has ended.
+    pub async fn close(&self) {
+        self.engine.get_postgres_connection_pool().close().await;
+        self.general.get_postgres_connection_pool().close().await;
+    }
+}
+
+/// The answer, or [`StoreError::Unavailable`] once the patience is at its end. Only for what may be dropped anywhere
+/// and asked again: single statements, and transactions that run in a task of their own.
+async fn answer<T>(asked: impl Future<Output = Result<T>>) -> Result<T> {
+    match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(result) => result,
+        Err(_) => Err(StoreError::Unavailable(format!("no answer within {PATIENCE:?}"))),
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn pin_definition(&self, definition: &Definition) -> Result<DefinitionId> {
+        let row = codec::ownership::definition_row(definition)?;
+        let pinned = transaction::write(&self.general, move |transaction| {
+            Box::pin(async move {
+                // Two of them at once would not see each other's row.
+                let lock = transaction.execute_unprepared("LOCK TABLE definition IN SHARE ROW EXCLUSIVE MODE");
+                lock.await.map_err(error::orm)?;
+                definitions::pin(transaction, row).await.map(End::Commit)
+            })
+        });
+        answer(pinned).await
+    }
+
+    async fn definitions(&self) -> Result<Vec<(DefinitionId, Definition)>> {
+        answer(definitions::all(&self.general)).await
+    }
+
+    async fn shard_count(&self) -> Result<ShardCount> {
+        self.shards.get_or_try_init(|| answer(reads::shard_count(&self.general))).await.copied()
+    }
+
+    async fn heartbeat(&self, instance: &InstanceId, lease: Millis) -> Result<Membership> {
+        answer(ownership::heartbeat(&self.engine, instance, lease)).await
+    }
+
+    async fn take_shard(&self, shard: ShardId, instance: &InstanceId, lease: Millis) -> Result<Option<ShardGrant>> {
+        answer(ownership::take_shard(&self.engine, shard, instance, lease)).await
+    }
+
+    async fn release_shard(&self, shard: ShardId, epoch: u64) -> Result<()> {
+        answer(ownership::release_shard(&self.engine, shard, epoch)).await
+    }
+
+    async fn leave(&self, instance: &InstanceId) -> Result<()> {
+        answer(ownership::leave(&self.engine, instance)).await
+    }
+
+    async fn live_sagas(&self, shard: ShardId, after: Option<SagaId>, limit: usize) -> Result<Vec<SagaRecord>> {
+        let shards = self.shard_count().await?;
+        answer(reads::live_sagas(&self.general, shards, shard, after, limit)).await
+    }
+
+    async fn rows_after(&self, shard: ShardId, after: u64, limit: usize) -> Result<Vec<HistoryRow>> {
+        answer(reads::rows_after(&self.general, shard, after, limit)).await
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<Committed> {
+        commit::commit(self.engine.get_postgres_connection_pool(), batch).await
+    }
+
+    async fn sagas(&self, ids: &[SagaId]) -> Result<Vec<SagaRecord>> {
+        answer(reads::sagas(&self.general, ids)).await
+    }
+
+    async fn history(&self, saga: SagaId) -> Result<Vec<HistoryRow>> {
+        answer(reads::history(&self.general, saga)).await
+    }
+
+    async fn orders_of(&self, user: Uuid, offset: u64, limit: u64) -> Result<Page<SagaRecord>> {
+        answer(reads::orders_of(&self.general, user, offset, limit)).await
+    }
+
+    async fn key(&self, key: &IdempotencyKey) -> Result<Option<KeyRecord>> {
+        answer(reads::key(&self.general, key)).await
+    }
+
+    async fn untaken(&self, shard: ShardId) -> Result<Untaken> {
+        answer(reads::untaken(&self.general, shard)).await
+    }
+
+    async fn put_request(&self, request: &AdminRequest) -> Result<()> {
+        answer(operators::put_request(&self.general, request)).await
+    }
+
+    async fn pending_requests(&self, shards: &[ShardId]) -> Result<Vec<AdminRequest>> {
+        answer(operators::pending_requests(&self.general, shards)).await
+    }
+
+    async fn answers(&self, requests: &[Uuid]) -> Result<Vec<AdminAnswer>> {
+        answer(operators::answers(&self.general, requests)).await
+    }
+
+    async fn withdraw_request(&self, request: Uuid) -> Result<bool> {
+        answer(operators::withdraw_request(&self.general, request)).await
+    }
+
+    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<Page<DeadLetter>> {
+        answer(operators::dead_letters(&self.general, filter)).await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        answer(reads::ping(&self.general)).await
+    }
+}

@@ -1,0 +1,68 @@
+//! Connections to Postgres and the settings of their sessions.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
+use sqlx::Connection;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use crate::store::{Result, StoreError};
+
+/// The two pools of a store.
+pub struct Pools {
+    pub engine: DatabaseConnection,
+    pub general: DatabaseConnection,
+}
+
+/// No connection within this time: the database is away, or asked too much.
+const ACQUIRE: Duration = Duration::from_secs(3);
+/// A connection that was idle for so long is tried before it is used: the server may have been restarted meanwhile.
+const DOUBTFUL: Duration = Duration::from_secs(1);
+/// The commit loop, the heartbeat, and shards being taken.
+const ENGINE_CONNECTIONS: u32 = 4;
+const GENERAL_CONNECTIONS: u32 = 10;
+
+/// Of every session. The server ends a transaction whose client is frozen, and frees the rows that it has locked.
+const SESSION: [(&str, &str); 2] = [("idle_in_transaction_session_timeout", "3s"), ("statement_timeout", "5s")];
+
+/// Of the engine's sessions: nested loops over indexes, planned once. Left to itself, Postgres plans the joins of a
+/// commit for the tables as they are when a connection is new; for empty ones it reads all of the table, and keeps
+/// that plan while the table grows. (Without `jit=off` the forced plans would look costly enough to be compiled.)
+const PINNED_PLANS: [(&str, &str); 6] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("enable_bitmapscan", "off"),
+    ("jit", "off"),
+];
+
+/// The pools for a database; nothing is connected yet.
+pub fn open(url: &str) -> Result<Pools> {
+    let options = PgConnectOptions::from_str(url)
+        .map_err(|error| StoreError::Refused(format!("the URL of the database: {error}")))?
+        .application_name("saga")
+        .options(SESSION);
+    Ok(Pools {
+        engine: pool(options.clone().options(PINNED_PLANS), ENGINE_CONNECTIONS),
+        general: pool(options, GENERAL_CONNECTIONS),
+    })
+}
+
+fn pool(options: PgConnectOptions, connections: u32) -> DatabaseConnection {
+    let pool = PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE)
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for >= DOUBTFUL {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        .connect_lazy_with(options);
+    SqlxPostgresConnector::from_sqlx_postgres_pool(pool)
+}

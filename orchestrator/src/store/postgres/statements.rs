@@ -1,0 +1,120 @@
+//! The statements of the engine, in Postgres' own words. All run in READ COMMITTED: one that has waited for a lock
+//! looks at the row again as it is then.
+
+/// Microseconds since 1970, when it is evaluated, not when the statement began.
+macro_rules! now {
+    () => {
+        "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+    };
+}
+
+/// `$1` instance, `$2` lease.
+pub const HEARTBEAT: &str = concat!(
+    "WITH clock AS MATERIALIZED (SELECT ",
+    now!(),
+    " AS now),
+    alive AS (
+        INSERT INTO instance (id, alive_until) SELECT $1, now + $2 FROM clock
+        ON CONFLICT (id) DO UPDATE SET alive_until = excluded.alive_until
+    ),
+    gone AS (
+        DELETE FROM instance WHERE id IN (
+            SELECT i.id FROM instance i, clock WHERE i.alive_until <= now AND i.id <> $1 FOR UPDATE OF i SKIP LOCKED
+        )
+    ),
+    own AS (SELECT id FROM shard WHERE owner = $1 ORDER BY id FOR UPDATE),
+    renewed AS (UPDATE shard s SET lease_until = now + $2 FROM own, clock WHERE s.id = own.id AND s.owner = $1)
+    SELECT now FROM clock"
+);
+
+/// `$1` shard, `$2` instance, `$3` lease. The row's lock makes it wait for a commit of the former owner.
+pub const TAKE_SHARD: &str = concat!(
+    "UPDATE shard SET owner = $2, epoch = epoch + 1, lease_until = ",
+    now!(),
+    " + $3 WHERE id = $1 AND (owner IS NULL OR owner = $2 OR lease_until <= ",
+    now!(),
+    ") RETURNING epoch, last_seq, published, reply_offset, ",
+    now!()
+);
+
+/// `$1` shard, `$2` epoch.
+pub const RELEASE_SHARD: &str = "UPDATE shard SET owner = NULL, lease_until = 0 WHERE id = $1 AND epoch = $2";
+
+/// `$1` instance.
+pub const LEAVE: &str = "
+    WITH own AS (SELECT id FROM shard WHERE owner = $1 ORDER BY id FOR UPDATE),
+    freed AS (UPDATE shard s SET owner = NULL, lease_until = 0 FROM own WHERE s.id = own.id AND s.owner = $1)
+    DELETE FROM instance WHERE id = $1";
+
+/// Everything that decides whether a batch is stored. Each part is evaluated only if those before it hold: the fence,
+/// the requests that are still pending, the keys that nobody has taken. One row tells what was found; unless it is all
+/// that was asked for, the transaction is rolled back.
+///
+/// `$1`–`$6` shards ([`super::columns::Marks`]), `$7`–`$10` answers, `$11`–`$16` keys.
+pub const DECIDE: &str = "
+    WITH locked AS MATERIALIZED (
+        SELECT id, epoch, last_seq FROM shard WHERE id = ANY($1) ORDER BY id FOR UPDATE
+    ),
+    fence AS (
+        UPDATE shard s
+        SET last_seq = m.last_seq, published = m.published, reply_offset = m.reply_offset, untaken = m.untaken
+        FROM unnest($1::int2[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::text[])
+            AS m(id, epoch, last_seq, published, reply_offset, untaken)
+        JOIN locked l ON l.id = m.id AND l.epoch = m.epoch
+        WHERE s.id = m.id AND s.epoch = m.epoch
+        RETURNING s.id
+    ),
+    answered AS (
+        UPDATE admin_request r SET status = a.status, code = a.code, detail = a.detail
+        FROM unnest($7::uuid[], $8::text[], $9::text[], $10::text[]) AS a(id, status, code, detail)
+        WHERE r.id = a.id AND r.status = 'PENDING' AND (SELECT count(*) FROM fence) = cardinality($1)
+        RETURNING r.id
+    ),
+    stored AS (
+        INSERT INTO idempotency (caller, path, key, fingerprint, saga_id, at)
+        SELECT k.* FROM unnest($11::text[], $12::text[], $13::text[], $14::text[], $15::uuid[], $16::int8[]) AS k
+        WHERE (SELECT count(*) FROM fence) = cardinality($1) AND (SELECT count(*) FROM answered) = cardinality($7)
+        ON CONFLICT (caller, path, key) DO NOTHING
+        RETURNING caller, path, key
+    )
+    SELECT
+        (SELECT array_agg(id) FROM locked), (SELECT array_agg(epoch) FROM locked),
+        (SELECT array_agg(last_seq) FROM locked), (SELECT array_agg(id) FROM answered),
+        (SELECT array_agg(caller) FROM stored), (SELECT array_agg(path) FROM stored),
+        (SELECT array_agg(key) FROM stored)";
+
+/// Everything else of a batch. Answers how many sagas were updated.
+///
+/// `$1`–`$18` new sagas, `$19`–`$29` changed ones, `$30`–`$40` history, `$41`–`$52` dead letters, each in the order of
+/// [`super::columns`].
+pub const STORE: &str = r#"
+    WITH inserted AS (
+        INSERT INTO saga (id, slot, definition_id, user_id, business_key, input, state, status, order_status, active,
+            held, step, error_code, revision, created_at, updated_at, wake_at, traceparent)
+        SELECT * FROM unnest($1::uuid[], $2::int2[], $3::int8[], $4::uuid[], $5::text[], $6::text[], $7::text[],
+            $8::text[], $9::text[], $10::bool[], $11::bool[], $12::text[], $13::text[], $14::int4[], $15::int8[],
+            $16::int8[], $17::int8[], $18::text[])
+    ),
+    updated AS (
+        UPDATE saga s
+        SET state = u.state, status = u.status, order_status = u.order_status, active = u.active, held = u.held,
+            step = u.step, error_code = u.error_code, revision = u.revision, updated_at = u.updated_at,
+            wake_at = u.wake_at
+        FROM unnest($19::uuid[], $20::text[], $21::text[], $22::text[], $23::bool[], $24::bool[], $25::text[],
+            $26::text[], $27::int4[], $28::int8[], $29::int8[])
+            AS u(id, state, status, order_status, active, held, step, error_code, revision, updated_at, wake_at)
+        WHERE s.id = u.id
+        RETURNING 1
+    ),
+    rows AS (
+        INSERT INTO history (saga_id, seq, shard, shard_seq, at, type, step, round, attempt, data, actor)
+        SELECT * FROM unnest($30::uuid[], $31::int4[], $32::int2[], $33::int8[], $34::int8[], $35::text[],
+            $36::int2[], $37::int4[], $38::int4[], $39::text[], $40::text[])
+    ),
+    letters AS (
+        INSERT INTO dead_letter (id, topic, partition, "offset", key, value, headers, code, detail, saga_id, at, status)
+        SELECT * FROM unnest($41::uuid[], $42::text[], $43::int4[], $44::int8[], $45::bytea[], $46::bytea[],
+            $47::text[], $48::text[], $49::text[], $50::uuid[], $51::int8[], $52::text[])
+        ON CONFLICT (topic, partition, "offset") DO NOTHING
+    )
+    SELECT count(*) FROM updated"#;

@@ -1,0 +1,112 @@
+//! Reads of the engine and of the outside.
+
+use saga_model::SagaId;
+use saga_model::ids::{SLOTS, ShardCount, ShardId};
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+};
+use uuid::Uuid;
+
+use super::{any_of, error, rows};
+use crate::store::codec::{history, ownership, saga};
+use crate::store::rows::{HistoryRow, IdempotencyKey, KeyRecord, Page, SagaRecord, Untaken};
+use crate::store::{Result, StoreError, entity};
+
+/// How many shards the database was set up with.
+pub async fn shard_count(db: &DatabaseConnection) -> Result<ShardCount> {
+    let count = entity::shard::Entity::find().count(db).await.map_err(error::orm)?;
+    let count = u16::try_from(count).ok().and_then(ShardCount::new);
+    count.ok_or_else(|| StoreError::Refused("the database has no shards: run `saga migrate`".to_owned()))
+}
+
+/// The live sagas of a shard, page by page in order of id.
+pub async fn live_sagas(
+    db: &DatabaseConnection,
+    shards: ShardCount,
+    shard: ShardId,
+    after: Option<SagaId>,
+    limit: usize,
+) -> Result<Vec<SagaRecord>> {
+    use entity::saga::{Column, Entity};
+    let count = i16::try_from(shards.get()).unwrap_or(i16::MAX);
+    let slots: Vec<i16> = (0..SLOTS as i16).filter(|slot| slot % count == shard.0 as i16).collect();
+    let mut find = Entity::find()
+        // The bare column, as the partial index has it: a bound `true` would not be seen to match.
+        .filter(Expr::col((Entity, Column::Active)))
+        .filter(any_of(db, Column::Slot, slots));
+    if let Some(after) = after {
+        find = find.filter(Column::Id.gt(after.uuid()));
+    }
+    let rows = find.order_by_asc(Column::Id).limit(rows(limit as u64)).all(db).await.map_err(error::orm)?;
+    rows.into_iter().map(saga::record).collect()
+}
+
+/// History rows of a shard after a number.
+pub async fn rows_after(db: &DatabaseConnection, shard: ShardId, after: u64, limit: usize) -> Result<Vec<HistoryRow>> {
+    use entity::history::{Column, Entity};
+    let Ok(after) = i64::try_from(after) else { return Ok(Vec::new()) };
+    let rows = Entity::find()
+        .filter(Column::Shard.eq(ownership::shard_id(shard)?))
+        .filter(Column::ShardSeq.gt(after))
+        .order_by_asc(Column::ShardSeq)
+        .limit(rows(limit as u64))
+        .all(db)
+        .await
+        .map_err(error::orm)?;
+    rows.into_iter().map(history::record).collect()
+}
+
+/// The sagas of these ids.
+pub async fn sagas(db: &DatabaseConnection, ids: &[SagaId]) -> Result<Vec<SagaRecord>> {
+    use entity::saga::{Column, Entity};
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids = ids.iter().map(|id| id.uuid()).collect();
+    let rows = Entity::find().filter(any_of(db, Column::Id, ids)).all(db).await.map_err(error::orm)?;
+    rows.into_iter().map(saga::record).collect()
+}
+
+/// The history of a saga.
+pub async fn history(db: &DatabaseConnection, saga: SagaId) -> Result<Vec<HistoryRow>> {
+    use entity::history::{Column, Entity};
+    let find = Entity::find().filter(Column::SagaId.eq(saga.uuid())).order_by_asc(Column::Seq);
+    let rows = find.all(db).await.map_err(error::orm)?;
+    rows.into_iter().map(history::record).collect()
+}
+
+/// The orders of a user, newest first.
+pub async fn orders_of(db: &DatabaseConnection, user: Uuid, offset: u64, limit: u64) -> Result<Page<SagaRecord>> {
+    use entity::saga::{Column, Entity};
+    let find = Entity::find().filter(Column::UserId.eq(user));
+    let total = find.clone().count(db).await.map_err(error::orm)?;
+    // A page past the end, however far: the numbers of SQL are signed.
+    if offset >= total {
+        return Ok(Page { items: Vec::new(), total });
+    }
+    let page = find.order_by_desc(Column::Id).offset(offset).limit(rows(limit));
+    let rows = page.all(db).await.map_err(error::orm)?;
+    Ok(Page { items: rows.into_iter().map(saga::record).collect::<Result<_>>()?, total })
+}
+
+/// The saga that a key stands for.
+pub async fn key(db: &DatabaseConnection, key: &IdempotencyKey) -> Result<Option<KeyRecord>> {
+    let find = entity::idempotency::Entity::find_by_id((key.caller.clone(), key.path.clone(), key.key.clone()));
+    let row = find.one(db).await.map_err(error::orm)?;
+    Ok(row.map(ownership::key_record))
+}
+
+/// What the owner of a shard last said of commands that no worker has taken.
+pub async fn untaken(db: &DatabaseConnection, shard: ShardId) -> Result<Untaken> {
+    let find = entity::shard::Entity::find_by_id(ownership::shard_id(shard)?);
+    match find.one(db).await.map_err(error::orm)? {
+        Some(row) => ownership::untaken(&row.untaken),
+        None => Ok(Untaken::new()),
+    }
+}
+
+/// Whether the database answers.
+pub async fn ping(db: &DatabaseConnection) -> Result<()> {
+    db.execute_unprepared("SELECT 1").await.map(drop).map_err(error::orm)
+}

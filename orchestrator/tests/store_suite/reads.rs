@@ -1,0 +1,113 @@
+//! Reads of the engine and of the outside.
+
+use orchestrator::store::Committed;
+use orchestrator::store::rows::{Batch, SagaWrite};
+use saga_model::SagaId;
+use saga_model::ids::ShardId;
+use uuid::Uuid;
+
+use crate::fixtures::{Owner, crowded, ended, id_in, key, saga};
+use crate::stores::AnyStore;
+
+const ZERO: ShardId = ShardId(0);
+const ONE: ShardId = ShardId(1);
+
+pub async fn live_sagas_come_page_by_page(store: AnyStore) {
+    let mut owner = Owner::of_all(&store).await;
+    let sagas: Vec<SagaWrite> = (0..20).map(|i| saga(id_in(if i % 4 == 0 { ONE } else { ZERO }))).collect();
+    let mut batch = Batch::default();
+    for write in &sagas {
+        owner.start(&mut batch, write);
+    }
+    assert_eq!(owner.commit(&batch).await.unwrap(), Committed::All);
+    let mut batch = Batch::default();
+    for write in sagas.iter().skip(1).step_by(5) {
+        owner.change(&mut batch, &ended(write));
+    }
+    // One that is stuck is alive.
+    owner.change(&mut batch, &crowded(sagas[2].record.saga.id));
+    assert_eq!(owner.commit(&batch).await.unwrap(), Committed::All);
+
+    let expected: Vec<SagaId> =
+        (0..20).filter(|i| i % 4 != 0 && (i + 4) % 5 != 0).map(|i: usize| sagas[i].record.saga.id).collect();
+    let mut found = Vec::new();
+    loop {
+        let page = store.live_sagas(ZERO, found.last().copied(), 3).await.unwrap();
+        assert!(page.len() <= 3);
+        if page.is_empty() {
+            break;
+        }
+        found.extend(page.iter().map(|record| record.saga.id));
+    }
+    assert_eq!(found, expected);
+    assert_eq!(store.live_sagas(ONE, None, usize::MAX).await.unwrap().len(), 4);
+    assert!(store.live_sagas(ShardId(2), None, 10).await.unwrap().is_empty());
+}
+
+pub async fn rows_come_in_order_after_a_number(store: AnyStore) {
+    let mut owner = Owner::of_all(&store).await;
+    let sagas: Vec<SagaWrite> = (0..7).map(|_| saga(id_in(ZERO))).collect();
+    for write in sagas.iter().rev() {
+        owner.started(write).await;
+    }
+    owner.started(&saga(id_in(ONE))).await;
+    let rows = store.rows_after(ZERO, 0, 100).await.unwrap();
+    let ids: Vec<SagaId> = rows.iter().map(|row| row.saga).collect();
+    assert_eq!(ids, sagas.iter().rev().map(|write| write.record.saga.id).collect::<Vec<_>>());
+    assert!(rows.iter().all(|row| row.shard == ZERO));
+    assert_eq!(store.rows_after(ZERO, 2, 3).await.unwrap(), rows[2..5]);
+    assert!(store.rows_after(ZERO, 7, 3).await.unwrap().is_empty());
+    assert!(store.rows_after(ZERO, u64::MAX, 3).await.unwrap().is_empty());
+    assert_eq!(store.rows_after(ZERO, 0, usize::MAX).await.unwrap().len(), 7);
+}
+
+pub async fn sagas_are_found_by_id(store: AnyStore) {
+    let mut owner = Owner::of_all(&store).await;
+    let sagas = [saga(id_in(ZERO)), saga(id_in(ONE))];
+    for write in &sagas {
+        owner.started(write).await;
+    }
+    let [first, second] = sagas.each_ref().map(|write| write.record.saga.id);
+    assert!(store.sagas(&[]).await.unwrap().is_empty());
+    let unknown = id_in(ZERO);
+    let mut found: Vec<SagaId> =
+        store.sagas(&[second, unknown, first, second]).await.unwrap().iter().map(|record| record.saga.id).collect();
+    found.sort();
+    assert_eq!(found, [first, second]);
+    assert_eq!(store.key(&key("none", first).key).await.unwrap(), None);
+    store.ping().await.unwrap();
+}
+
+pub async fn orders_are_listed_newest_first(store: AnyStore) {
+    let mut owner = Owner::of_all(&store).await;
+    let user = Uuid::new_v4();
+    let with_user = |user: Option<Uuid>| {
+        let mut write = saga(id_in(ZERO));
+        std::sync::Arc::make_mut(&mut write.record.origin).user_id = user;
+        write
+    };
+    let orders: Vec<SagaWrite> = (0..5).map(|_| with_user(Some(user))).collect();
+    for write in orders.iter().chain([&with_user(None), &with_user(Some(Uuid::new_v4()))]) {
+        owner.started(write).await;
+    }
+    let newest: Vec<SagaId> = orders.iter().rev().map(|write| write.record.saga.id).collect();
+    for (offset, limit, expected) in [
+        (0, 10, &newest[..]),
+        (0, 2, &newest[..2]),
+        (2, 2, &newest[2..4]),
+        (4, 2, &newest[4..]),
+        (5, 2, &[]),
+        (u64::MAX, u64::MAX, &[]),
+        (0, u64::MAX, &newest[..]),
+        (0, 0, &[]),
+    ] {
+        let page = store.orders_of(user, offset, limit).await.unwrap();
+        let ids: Vec<SagaId> = page.items.iter().map(|record| record.saga.id).collect();
+        assert_eq!((ids.as_slice(), page.total), (expected, 5), "{offset} {limit}");
+    }
+    assert_eq!(store.orders_of(Uuid::nil(), 0, 10).await.unwrap().total, 0);
+}
+
+pub async fn an_unknown_saga_has_no_history(store: AnyStore) {
+    assert!(store.history(id_in(ZERO)).await.unwrap().is_empty());
+}
