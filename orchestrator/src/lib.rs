@@ -1,5 +1,7 @@
 //! The orchestrator: one corridor from what happened to what is done about it.
 
 pub mod bus;
+pub mod cli;
 pub mod engine;
+pub mod http;
 pub mod store;
