@@ -68,7 +68,7 @@ impl Payload<'_> {
     }
 }
 
-pub(super) fn wrong(detail: impl Into<String>) -> Unreadable {
+pub(super) fn wrong(detail: impl AsRef<str>) -> Unreadable {
     Unreadable::new(DeadLetterCode::WrongType, detail)
 }
 
