@@ -20,13 +20,6 @@ pub struct Delivery {
     pub headers: Vec<(String, Vec<u8>)>,
 }
 
-impl Delivery {
-    /// The value of the first header of that name.
-    pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_slice())
-    }
-}
-
 /// A message to send: a reply or a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
