@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use orchestrator::engine::{Acks, Definitions, Engine, EngineParts, Ids, Running};
+use orchestrator::engine::{Acks, Definitions, Engine, EngineParts, Ids, Meters, Running};
 use orchestrator::http::{Api, router};
 use orchestrator::store::memory::MemoryStore;
 use orchestrator::store::{InstanceId, Store};
@@ -17,6 +17,7 @@ use service::health::{Effect, Health};
 use service::http::serve;
 use service::keys::ApiKeys;
 use service::metrics::Metrics;
+use service::telemetry::Telemetry;
 use service::time::now;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -71,6 +72,7 @@ impl Server {
     }
 
     async fn on(store: Arc<Spy>, options: Options) -> Self {
+        let metrics = Metrics::new();
         let shard_count = store.shard_count().await.unwrap();
         let acks = Arc::new(Acks::default());
         let sink = acks.clone();
@@ -87,6 +89,8 @@ impl Server {
             instance: InstanceId("test".to_owned()),
             lease: Millis(10_000),
             now: now(),
+            meters: Meters::register(&metrics),
+            tracer: Telemetry::to(None).tracer("saga").unwrap(),
         });
         let health = Health::new();
         let shards = health.register("shards", Effect::NotReady);
@@ -100,7 +104,7 @@ impl Server {
             engine: engine.clone(),
             keys: Arc::new(ApiKeys::new(KEYS.parse().unwrap(), options.open_scopes.parse().unwrap())),
             health: health.clone(),
-            metrics: Metrics::new(),
+            metrics,
             draining: stop.clone(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
