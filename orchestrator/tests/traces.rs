@@ -71,7 +71,8 @@ async fn spans_of(collected: &Collected, trace: &str, holds: impl Fn(&[Seen]) ->
             return found;
         }
     }
-    let names: Vec<_> = found.iter().map(|seen| (&seen.service, &seen.span.name, seen.attribute("saga.attempt"))).collect();
+    let names: Vec<_> =
+        found.iter().map(|seen| (&seen.service, &seen.span.name, seen.attribute("saga.attempt"))).collect();
     panic!("the trace {trace} never became whole: {names:#?}");
 }
 
@@ -139,6 +140,9 @@ async fn an_order_is_one_trace() {
     assert_eq!(undo.span.links.len(), 1);
     assert_eq!(undo.span.links[0].span_id, action.span.span_id, "the span that it undoes");
     let refund = named(&spans, "saga", "charge-payment COMPENSATE")[0];
-    let last = named(&spans, "saga", "charge-payment ACTION").into_iter().find(|seen| seen.attribute("saga.attempt") == "5").unwrap();
+    let last = named(&spans, "saga", "charge-payment ACTION")
+        .into_iter()
+        .find(|seen| seen.attribute("saga.attempt") == "5")
+        .unwrap();
     assert_eq!(refund.span.links[0].span_id, last.span.span_id);
 }

@@ -220,7 +220,8 @@ impl Process {
 fn resolved(timing: Timing) -> Result<Vec<Definition>, Stop> {
     let definitions = catalog::blueprints().into_iter().map(|blueprint| {
         let name = blueprint.name.clone();
-        Definition::new(blueprint, timing.policy).map_err(|error| Stop::Usage(format!("the definition {name}: {error}")))
+        Definition::new(blueprint, timing.policy)
+            .map_err(|error| Stop::Usage(format!("the definition {name}: {error}")))
     });
     definitions.collect()
 }

@@ -13,7 +13,15 @@ fn row(record: &AdminRequest) -> (&str, Option<&str>, Option<String>, Option<&st
 }
 
 /// Sends a request and answers the one record that it left.
-async fn recorded(server: &Server, client: &Client, method: &str, path: &str, headers: &[(&str, &str)], body: &str, status: u16) -> AdminRequest {
+async fn recorded(
+    server: &Server,
+    client: &Client,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+    status: u16,
+) -> AdminRequest {
     let before = server.store.audit().len();
     let reply = client.send(method, path, headers, body.to_owned()).await;
     assert_eq!(reply.status, status, "{method} {path} {body}: {}", reply.text);
@@ -106,7 +114,16 @@ async fn what_is_not_there() {
     ] {
         let record = recorded(&server, &ops, "POST", &path, &[JSON], good, status).await;
         assert_eq!(row(&record), (action, actor, saga.clone(), reason, Some(code), Refused), "{path}");
-        recorded(&server, &ops, "PUT", &path, &[JSON], good, if status == 400 || code == "SAGA_NOT_FOUND" { 405 } else { 404 }).await;
+        recorded(
+            &server,
+            &ops,
+            "PUT",
+            &path,
+            &[JSON],
+            good,
+            if status == 400 || code == "SAGA_NOT_FOUND" { 405 } else { 404 },
+        )
+        .await;
     }
 }
 
@@ -116,8 +133,11 @@ async fn what_is_no_operators_doing_is_not_recorded() {
     let id = server.client().order_id(&order()).await;
     let ops = server.ops();
     for (method, path) in [
-        ("GET", format!("/admin/sagas/{id}/cancel")), ("DELETE", format!("/admin/sagas/{id}/cancel")),
-        ("GET", "/admin/nothing".to_owned()), ("POST", "/orders".to_owned()), ("POST", "/administrators".to_owned()),
+        ("GET", format!("/admin/sagas/{id}/cancel")),
+        ("DELETE", format!("/admin/sagas/{id}/cancel")),
+        ("GET", "/admin/nothing".to_owned()),
+        ("POST", "/orders".to_owned()),
+        ("POST", "/administrators".to_owned()),
         ("PUT", format!("/sagas/{id}")),
     ] {
         ops.send(method, &path, &[JSON], "{}").await;

@@ -50,7 +50,8 @@ pub async fn puts_keys_where_kafka_puts_them(rig: &mut impl Rig) {
     let (bus, topic) = (rig.bus(), rig.topic("inventory.commands"));
     bus.send((0..100).map(|n| message(&topic, Class::Command, saga(n), n as u64)).collect());
     // Passed on: the sender chooses.
-    let chosen = Outgoing { partition: Some(2), ..message(&topic, Class::Command, on_partition(1).next().unwrap(), 100) };
+    let chosen =
+        Outgoing { partition: Some(2), ..message(&topic, Class::Command, on_partition(1).next().unwrap(), 100) };
     bus.send(vec![chosen]);
     for taken in rig.take(&topic, 101).await {
         let number: u128 = String::from_utf8(taken.msg.value.unwrap()).unwrap().parse().unwrap();
@@ -61,7 +62,8 @@ pub async fn puts_keys_where_kafka_puts_them(rig: &mut impl Rig) {
 
 pub async fn carries_all_of_a_message(rig: &mut impl Rig) {
     let (bus, topic) = (rig.bus(), rig.topic("inventory.commands"));
-    let headers = |n: u8| vec![("a".to_owned(), vec![n]), ("a".to_owned(), vec![]), ("traceparent".to_owned(), vec![0, 255])];
+    let headers =
+        |n: u8| vec![("a".to_owned(), vec![n]), ("a".to_owned(), vec![]), ("traceparent".to_owned(), vec![0, 255])];
     let messages = [
         Msg { key: Some(b"k1".to_vec()), value: Some(b"v".to_vec()), headers: headers(1) },
         Msg { key: Some(b"k2".to_vec()), value: None, headers: Vec::new() },
@@ -90,7 +92,8 @@ pub async fn carries_all_of_a_message(rig: &mut impl Rig) {
     }
     rig.reply(messages.to_vec()).await;
     let read = replies(&*bus, messages.len()).await.into_iter().map(|(_, reply)| reply);
-    let mut read: Vec<Msg> = read.map(|reply| Msg { key: reply.key, value: reply.value, headers: reply.headers }).collect();
+    let mut read: Vec<Msg> =
+        read.map(|reply| Msg { key: reply.key, value: reply.value, headers: reply.headers }).collect();
     read.sort_by_key(by_value);
     assert!(read == sent, "replies");
 }
@@ -188,7 +191,10 @@ pub async fn sees_how_far_the_workers_are(rig: &mut impl Rig) {
     let (bus, topic) = (rig.bus(), rig.topic("inventory.commands"));
     let saga = on_partition(1).next().unwrap();
     let before = bus.progress(&topic).await.unwrap();
-    assert_eq!(before.iter().map(|seen| seen.partition).collect::<Vec<_>>(), (0..i32::from(PARTITIONS)).collect::<Vec<_>>());
+    assert_eq!(
+        before.iter().map(|seen| seen.partition).collect::<Vec<_>>(),
+        (0..i32::from(PARTITIONS)).collect::<Vec<_>>()
+    );
     assert!(before.iter().all(|seen| seen.committed.is_none() && seen.begin == seen.end), "{before:?}");
 
     bus.send((0..5).map(|n| message(&topic, Class::Command, saga, n)).collect());
@@ -197,7 +203,8 @@ pub async fn sees_how_far_the_workers_are(rig: &mut impl Rig) {
     assert!(seen[1].begin <= acks[0].offset && acks[4].offset < seen[1].end, "{seen:?}");
     rig.take(&topic, 5).await;
     rig.done(&topic).await;
-    let seen = eventually(async || bus.progress(&topic).await.unwrap(), |seen| seen[1].committed == Some(seen[1].end)).await;
+    let seen =
+        eventually(async || bus.progress(&topic).await.unwrap(), |seen| seen[1].committed == Some(seen[1].end)).await;
     assert!(seen[0].committed.is_none_or(|committed| committed == seen[0].end));
 }
 

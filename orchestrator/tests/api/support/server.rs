@@ -77,7 +77,8 @@ impl Server {
         let acks = Arc::new(Acks::default());
         let sink = acks.clone();
         let bus = Arc::new(TestBus::new(Arc::new(move |ack| sink.push(ack)), shard_count));
-        let active = [order::blueprint(), parcel()].map(|blueprint| Definition::new(blueprint, options.policy).unwrap());
+        let active =
+            [order::blueprint(), parcel()].map(|blueprint| Definition::new(blueprint, options.policy).unwrap());
         let definitions = Arc::new(Definitions::pin(store.as_ref(), active.into()).await.unwrap());
         let (engine, running) = Engine::start(EngineParts {
             store: store.clone(),
@@ -146,9 +147,11 @@ impl Server {
 
     /// From now on commands of one step are answered so, all others with success.
     pub fn workers(&self, step: &'static str, says: Says) {
-        self.bus.workers(move |command| {
-            if command.step == step { says } else { Some((saga_model::state::Outcome::Succeeded, "")) }
-        });
+        self.bus.workers(
+            move |command| {
+                if command.step == step { says } else { Some((saga_model::state::Outcome::Succeeded, "")) }
+            },
+        );
     }
 }
 
