@@ -3,7 +3,8 @@
 //! The database's clock is asked with every heartbeat. A difference is slewed, never jumped: corridor
 //! time does not go back, and a step of the wall clock does not make timers fire in a wave.
 
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use saga_model::Micros;
@@ -13,12 +14,16 @@ const SLEW: f64 = 0.1;
 
 /// Gives the time to everything in the corridor.
 #[derive(Debug)]
-pub struct Clock {
-    state: Mutex<State>,
+pub enum Clock {
+    /// The real one.
+    Monotonic(Mutex<State>),
+    /// One that a simulation sets.
+    Manual(Arc<AtomicI64>),
 }
 
+/// Where a monotonic clock stands.
 #[derive(Debug)]
-struct State {
+pub struct State {
     /// Corridor time was `base` at the instant `since`.
     base: Micros,
     since: Instant,
@@ -29,30 +34,35 @@ struct State {
 impl Clock {
     /// Starts at the database's time `now`.
     pub fn starting_at(now: Micros) -> Self {
-        Self { state: Mutex::new(State { base: now, since: monotonic(), ahead: 0.0 }) }
+        Self::Monotonic(Mutex::new(State { base: now, since: monotonic(), ahead: 0.0 }))
     }
 
     /// The corridor's time; never goes back.
     pub fn now(&self) -> Micros {
-        self.lock().step(monotonic())
+        match self {
+            Self::Monotonic(state) => lock(state).step(monotonic()),
+            Self::Manual(time) => Micros(time.load(Ordering::Relaxed)),
+        }
     }
 
     /// Takes note of the database's time.
     pub fn observe(&self, database: Micros) {
-        let mut state = self.lock();
-        let now = state.step(monotonic());
-        state.ahead = database.since(now) as f64;
+        if let Self::Monotonic(state) = self {
+            let mut state = lock(state);
+            let now = state.step(monotonic());
+            state.ahead = database.since(now) as f64;
+        }
     }
 
     /// How long to wait until `at`, from now.
     pub fn until(&self, at: Micros) -> Duration {
         Duration::from_micros(u64::try_from(at.since(self.now())).unwrap_or(0))
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        // Plain numbers: a panic elsewhere cannot leave them half changed.
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    // Plain numbers: a panic elsewhere cannot leave them half changed.
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl State {

@@ -1,0 +1,124 @@
+//! Messages that cannot be read: kept in the list that operators see, and sent to `saga.dead-letters`.
+
+use async_trait::async_trait;
+use saga_model::SagaId;
+use saga_model::json;
+use saga_model::micros::Micros;
+use saga_model::wire::Unreadable;
+
+use crate::clock;
+use crate::sql::{Db, Pool, immediate};
+use crate::transport::{Delivery, Outgoing};
+use crate::trouble::Trouble;
+
+/// Where dead letters go.
+pub const TOPIC: &str = "saga.dead-letters";
+
+/// A message that changed nothing, and why.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    pub delivery: Delivery,
+    pub why: Unreadable,
+    pub at: Micros,
+}
+
+impl DeadLetter {
+    pub fn new(delivery: Delivery, why: Unreadable) -> Self {
+        Self { delivery, why, at: clock::now() }
+    }
+
+    /// The message for [`TOPIC`]: key, value and headers as they came, and where they came from.
+    pub fn message(&self) -> Outgoing {
+        let Delivery { topic, partition, offset, key, value, headers } = &self.delivery;
+        let added = [
+            ("dl_topic", topic.to_string()),
+            ("dl_partition", partition.to_string()),
+            ("dl_offset", offset.to_string()),
+            ("dl_code", self.why.code.as_str().to_owned()),
+            ("dl_detail", self.why.detail.clone()),
+            ("dl_at", self.at.to_string()),
+        ];
+        let added = added.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes()));
+        let headers = headers.iter().cloned().chain(added).collect();
+        Outgoing { topic: TOPIC, key: key.clone(), value: value.clone(), headers }
+    }
+
+    /// The saga that it may be meant for: what it says itself, or else its key.
+    fn saga(&self) -> Option<SagaId> {
+        let said = || {
+            let json = json::parse(self.delivery.value.as_deref()?).ok()?;
+            json.get("sagaId").or_else(|| json.get("orderId"))?.as_str()?.parse().ok()
+        };
+        let key = || std::str::from_utf8(self.delivery.key.as_deref()?).ok()?.parse().ok();
+        said().or_else(key)
+    }
+}
+
+/// The list of dead letters, once for each (topic, partition, offset).
+#[async_trait]
+pub trait DeadLetters: Send + Sync + 'static {
+    /// Adds those that it does not have.
+    ///
+    /// # Errors
+    /// [`Trouble`]; then some may have been added.
+    async fn keep(&self, letters: &[DeadLetter]) -> Result<(), Trouble>;
+}
+
+/// The list in the table `dead_letter`, which the orchestrator owns and serves.
+#[derive(Debug, Clone)]
+pub struct SqlDeadLetters(pub Db);
+
+#[async_trait]
+impl DeadLetters for SqlDeadLetters {
+    async fn keep(&self, letters: &[DeadLetter]) -> Result<(), Trouble> {
+        const KEEP: &str = "INSERT INTO dead_letter \
+            (id, topic, partition, \"offset\", key, value, headers, code, detail, saga_id, at, status) \
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'NEW') \
+            ON CONFLICT (topic, partition, \"offset\") DO NOTHING";
+        // Bad messages are rare, and each may be bad in its own way: one statement for each.
+        macro_rules! keep {
+            ($executor:expr, $letter:expr) => {{
+                let (delivery, why) = (&$letter.delivery, &$letter.why);
+                sqlx::query(KEEP)
+                    .bind(uuid::Uuid::now_v7())
+                    .bind(&*delivery.topic)
+                    .bind(delivery.partition)
+                    .bind(delivery.offset)
+                    .bind(delivery.key.as_deref())
+                    .bind(delivery.value.as_deref().unwrap_or_default())
+                    .bind(headers_as_json(delivery)?)
+                    .bind(why.code.as_str())
+                    .bind(without_nul(&why.detail))
+                    .bind($letter.saga().map(SagaId::uuid))
+                    .bind($letter.at.0)
+                    .execute($executor)
+                    .await?
+            }};
+        }
+        match &self.0.pool {
+            Pool::Postgres(pool) => {
+                for letter in letters {
+                    keep!(pool, letter);
+                }
+            }
+            Pool::Sqlite(pool) => {
+                let mut transaction = immediate(pool).await?;
+                for letter in letters {
+                    keep!(&mut *transaction, letter);
+                }
+                transaction.commit().await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Postgres takes no NUL in a text.
+fn without_nul(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// `[[name, bytes], …]`, in order: header values are bytes.
+fn headers_as_json(delivery: &Delivery) -> Result<String, Trouble> {
+    serde_json::to_string(&delivery.headers).map_err(|error| Trouble::Poison(error.to_string()))
+}

@@ -1,0 +1,6 @@
+//! What the tests of the workers share.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+pub mod commands;
+pub mod database;
+pub mod parts;
