@@ -60,10 +60,11 @@ async fn the_database_says_nothing() {
         ops.act(&id, "cancel", &body),
         ops.act(&id, "cancel", &unsaid),
         ops.post_with("/orders", &keyed, &unsaid),
+        ops.post_with("/orders", &keyed, &order),
     );
     assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
-    let (started, read, cancelled, malformed, refused) = replies;
-    for reply in [started, read, cancelled, malformed] {
+    let (started, read, cancelled, malformed, refused, keyed) = replies;
+    for reply in [started, read, cancelled, malformed, keyed] {
         assert_eq!(reply.refusal(), (503, "UNAVAILABLE".to_owned()));
     }
     assert_eq!(refused.status, 422);

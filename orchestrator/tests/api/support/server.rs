@@ -31,7 +31,6 @@ use super::spy::Spy;
 pub struct Server {
     pub store: Arc<Spy>,
     pub bus: Arc<TestBus>,
-    pub engine: Engine,
     pub health: Health,
     client: Client,
     stop: CancellationToken,
@@ -102,7 +101,7 @@ impl Server {
         shards.up();
         let stop = CancellationToken::new();
         let api = Api {
-            engine: engine.clone(),
+            engine,
             keys: Arc::new(ApiKeys::new(KEYS.parse().unwrap(), options.open_scopes.parse().unwrap())),
             health: health.clone(),
             metrics,
@@ -111,7 +110,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = Client::new(format!("http://{}", listener.local_addr().unwrap()));
         tokio::spawn(serve(listener, router(api, Router::new()), stop.clone(), Duration::from_secs(5)));
-        Self { store, bus, engine, health, client, stop, running: Some(running) }
+        Self { store, bus, health, client, stop, running: Some(running) }
     }
 
     /// A client without a key.
