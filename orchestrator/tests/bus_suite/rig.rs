@@ -41,8 +41,6 @@ pub struct Taken {
 pub trait Rig: Send {
     fn bus(&self) -> Arc<dyn Bus>;
     fn acks(&self) -> &Acks;
-    /// The name of a topic of this test.
-    fn topic(&self, name: &str) -> Arc<str>;
     /// Answers as a worker does; the key decides the partition.
     async fn reply(&mut self, replies: Vec<Msg>);
     /// Takes the next `count` messages of a topic as its worker.

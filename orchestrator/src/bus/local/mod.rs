@@ -76,7 +76,9 @@ impl LocalBus {
         let mut state = self.lock();
         let done: Vec<_> =
             state.unfinished.range(first..next).map(|(place, ticket)| (place.clone(), *ticket)).collect();
-        done.iter().for_each(|(place, _)| drop(state.unfinished.remove(place)));
+        for (place, _) in &done {
+            state.unfinished.remove(place);
+        }
         drop(state);
         for ((_, partition, offset), ticket) in done {
             (self.sink)(Ack { ticket, partition, offset });
