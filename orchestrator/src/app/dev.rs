@@ -98,6 +98,7 @@ pub async fn dev(args: DevArgs) -> Result<(), Stop> {
 
     let ground = Ground { store: Arc::new(store.clone()), bus, acks, store_name: "store", bus_name: None };
     let running = process.open(ground, timing, routes).await?;
+    process.ready().await;
     Banner { address, home: &home, admin_key: &admin_key }.print();
     let outcome = process.run(running).await;
     workers.ended().await;

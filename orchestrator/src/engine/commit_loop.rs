@@ -80,7 +80,7 @@ impl CommitLoop {
         self.store_marks(true).await;
     }
 
-    async fn turn(&mut self) {
+    pub(super) async fn turn(&mut self) {
         for ack in self.parts.acks.take() {
             self.core.note_ack(&ack);
         }
