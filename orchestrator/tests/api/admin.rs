@@ -4,7 +4,7 @@ use futures::future::join_all;
 use saga_model::state::{Kind, Outcome};
 use serde_json::json;
 
-use crate::support::{Json, NOBODY, Server, codes, order, order_with};
+use crate::support::{Json, NOBODY, Server, Wrong, codes, order, order_with};
 
 const VERBS: [&str; 7] = ["replay", "cancel", "compensate", "pause", "resume", "skip", "resolve"];
 
@@ -61,7 +61,10 @@ async fn compensate_after_the_pivot() {
     assert_eq!((turned.status, &turned.body["failure"]["code"]), (200, &json!("COMPENSATED_BY_OPERATOR")));
     assert_eq!(server.client().at_rest(&id).await["status"], "COMPENSATED");
     let order = server.client().get(&format!("/orders/{id}")).await.body;
-    assert_eq!((&order["status"], &order["failureReason"]["code"]), (&json!("CANCELLED"), &json!("COMPENSATED_BY_OPERATOR")));
+    assert_eq!(
+        (&order["status"], &order["failureReason"]["code"]),
+        (&json!("CANCELLED"), &json!("COMPENSATED_BY_OPERATOR"))
+    );
 }
 
 #[tokio::test]
@@ -132,7 +135,10 @@ async fn what_is_not_available_is_refused() {
             assert_eq!(reply.refusal(), (409, "ACTION_NOT_ALLOWED".to_owned()), "{verb} of {}", before.body["status"]);
         }
         let after = server.client().get(&format!("/sagas/{id}")).await;
-        assert_eq!((&after.body["revision"], &after.body["status"]), (&before.body["revision"], &before.body["status"]));
+        assert_eq!(
+            (&after.body["revision"], &after.body["status"]),
+            (&before.body["revision"], &before.body["status"])
+        );
     }
 }
 
@@ -147,7 +153,8 @@ async fn one_of_fifty_cancels() {
     }))
     .await;
     let done = replies.iter().filter(|reply| reply.status == 200).count();
-    let refused = replies.iter().filter(|reply| reply.status == 409 && reply.refusal().1 == "ACTION_NOT_ALLOWED").count();
+    let refused =
+        replies.iter().filter(|reply| reply.status == 409 && reply.refusal().1 == "ACTION_NOT_ALLOWED").count();
     assert_eq!((done, refused), (1, 49));
     assert_eq!(server.store.audit().len(), 50);
 }
@@ -200,26 +207,46 @@ async fn what_a_verb_says() {
     let server = Server::start().await;
     let id = server.client().order_id(&order()).await;
     let long = "é".repeat(1_001);
-    let mut table: Vec<(&str, Json, Vec<(&str, &str)>)> = vec![
+    let mut table: Vec<(&str, Json, Vec<Wrong>)> = vec![
         ("skip", json!({"reason": "x"}), vec![("/step", "REQUIRED")]),
         ("skip", json!({"reason": "x", "step": 1}), vec![("/step", "WRONG_TYPE")]),
-        ("skip", json!({"step": "", "fromStep": "x"}), vec![("/fromStep", "UNKNOWN_FIELD"), ("/reason", "REQUIRED"), ("/step", "INVALID_VALUE")]),
-        ("skip", json!({"reason": " ", "step": "nothing"}), vec![("/reason", "INVALID_VALUE"), ("/step", "INVALID_VALUE")]),
+        (
+            "skip",
+            json!({"step": "", "fromStep": "x"}),
+            vec![("/fromStep", "UNKNOWN_FIELD"), ("/reason", "REQUIRED"), ("/step", "INVALID_VALUE")],
+        ),
+        (
+            "skip",
+            json!({"reason": " ", "step": "nothing"}),
+            vec![("/reason", "INVALID_VALUE"), ("/step", "INVALID_VALUE")],
+        ),
         ("replay", json!({"reason": "x", "step": "notify-customer"}), vec![("/step", "UNKNOWN_FIELD")]),
         ("replay", json!({"reason": "x", "fromStep": null}), vec![("/fromStep", "WRONG_TYPE")]),
         ("replay", json!({"reason": "x", "input": []}), vec![("/input", "WRONG_TYPE")]),
         ("replay", json!({"reason": "x", "input": null}), vec![("/input", "WRONG_TYPE")]),
         // The input of an order is an order.
-        ("replay", json!({"reason": "", "input": {"amount": 0}}), vec![
-            ("/input/amount", "INVALID_AMOUNT"), ("/input/items", "REQUIRED"), ("/input/userId", "REQUIRED"), ("/reason", "INVALID_VALUE"),
-        ]),
+        (
+            "replay",
+            json!({"reason": "", "input": {"amount": 0}}),
+            vec![
+                ("/input/amount", "INVALID_AMOUNT"),
+                ("/input/items", "REQUIRED"),
+                ("/input/userId", "REQUIRED"),
+                ("/reason", "INVALID_VALUE"),
+            ],
+        ),
         ("cancel", json!({"reason": "x", "step": "notify-customer"}), vec![("/step", "UNKNOWN_FIELD")]),
     ];
     for verb in VERBS {
         let step = if verb == "skip" { json!({"step": "notify-customer"}) } else { json!({}) };
         for (reason, code) in [
-            (None, "REQUIRED"), (Some(Json::Null), "WRONG_TYPE"), (Some(json!(1)), "WRONG_TYPE"), (Some(json!(["x"])), "WRONG_TYPE"),
-            (Some(json!("")), "INVALID_VALUE"), (Some(json!(" \t\n\u{a0}")), "INVALID_VALUE"), (Some(json!("a\0b")), "INVALID_VALUE"),
+            (None, "REQUIRED"),
+            (Some(Json::Null), "WRONG_TYPE"),
+            (Some(json!(1)), "WRONG_TYPE"),
+            (Some(json!(["x"])), "WRONG_TYPE"),
+            (Some(json!("")), "INVALID_VALUE"),
+            (Some(json!(" \t\n\u{a0}")), "INVALID_VALUE"),
+            (Some(json!("a\0b")), "INVALID_VALUE"),
             (Some(json!(long)), "TOO_LONG"),
         ] {
             let mut body = step.clone();
@@ -238,7 +265,10 @@ async fn what_a_verb_says() {
         assert_eq!(codes(&reply), wrong, "{verb} {body}");
     }
     let path = format!("/admin/sagas/{id}/pause");
-    let twice = server.ops().send("POST", &path, &[("content-type", "application/json")], r#"{"reason": "a", "reason": "b"}"#).await;
+    let twice = server
+        .ops()
+        .send("POST", &path, &[("content-type", "application/json")], r#"{"reason": "a", "reason": "b"}"#)
+        .await;
     assert_eq!(codes(&twice), [("/reason".to_owned(), "DUPLICATE_KEY".to_owned())]);
     assert_eq!(server.client().get(&format!("/sagas/{id}")).await.body["revision"], 1, "nothing was done");
     // The longest reason, in characters.

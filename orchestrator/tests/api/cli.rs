@@ -59,7 +59,9 @@ async fn show() {
 
     let shown = saga(&server, &["show", &id]).await;
     assert_eq!((shown.code, shown.err.as_str()), (0, ""));
-    for part in [id.as_str(), "order-fulfilment v1", "COMPLETED", "reserve-inventory", "charge-payment", "notify-customer"] {
+    for part in
+        [id.as_str(), "order-fulfilment v1", "COMPLETED", "reserve-inventory", "charge-payment", "notify-customer"]
+    {
         assert!(shown.out.contains(part), "{part} in {}", shown.out);
     }
 }
@@ -80,7 +82,8 @@ async fn start() {
     let server = Server::start().await;
     let env = [("SAGA_URL", server.client().base())];
     let order = format!("{:#}\n", order());
-    let args = ["start", "order-fulfilment", "--input", "-", "--business-key", "B 7", "--idempotency-key", "k", "--json"];
+    let args =
+        ["start", "order-fulfilment", "--input", "-", "--business-key", "B 7", "--idempotency-key", "k", "--json"];
     let first = saga_with(&env, &order, &args).await;
     assert_eq!((first.code, &first.json()["businessKey"]), (0, &json!("B 7")), "{first:?}");
     let again = saga_with(&env, &order, &args).await;
@@ -98,7 +101,11 @@ async fn start() {
     let bad = format!(r#"{{"userId": "{USER}", "amount": -1, "items": {{"{PEN}": 1, "{INK}": "x"}}}}"#);
     let refused = saga_with(&env, &bad, &["start", "order-fulfilment", "--input", "-"]).await;
     assert_eq!((refused.code, refused.out.as_str()), (1, ""));
-    assert!(refused.err.contains("/input/amount: ") && refused.err.contains(&format!("/input/items/{INK}: ")), "{}", refused.err);
+    assert!(
+        refused.err.contains("/input/amount: ") && refused.err.contains(&format!("/input/items/{INK}: ")),
+        "{}",
+        refused.err
+    );
     let refused = saga_with(&env, "{}", &["start", "nothing/../x y", "--input", "-", "--json"]).await;
     assert_eq!((refused.code, &refused.json()["code"]), (1, &json!("DEFINITION_NOT_FOUND")));
     // A body cannot be smuggled in behind an input.
@@ -128,10 +135,12 @@ async fn the_seven_verbs() {
     }
     let done = saga(&server, &["resolve", &stuck[0], "--reason", "by hand", "--json"]).await;
     assert_eq!(done.json()["status"], "RESOLVED");
-    let done = saga(&server, &["skip", &stuck[1], "--step", "notify-customer", "--reason", "by telephone", "--json"]).await;
+    let done =
+        saga(&server, &["skip", &stuck[1], "--step", "notify-customer", "--reason", "by telephone", "--json"]).await;
     assert_eq!(done.json()["status"], "COMPLETED");
     server.happy();
-    let done = saga(&server, &["replay", &stuck[2], "--reason", "again", "--from-step", "notify-customer", "--json"]).await;
+    let done =
+        saga(&server, &["replay", &stuck[2], "--reason", "again", "--from-step", "notify-customer", "--json"]).await;
     assert_eq!((done.code, &done.json()["id"]), (0, &json!(stuck[2])));
     assert_eq!(server.client().at_rest(&stuck[2]).await["status"], "COMPLETED");
     let env = [("SAGA_URL", server.client().base()), ("SAGA_API_KEY", "ops-secret")];
@@ -237,7 +246,11 @@ async fn nobody_is_there() {
     for args in [&["show", NOBODY][..], &["show", NOBODY, "--json"], &["watch", NOBODY]] {
         let done = saga_with(&[("SAGA_URL", &url)], "", args).await;
         assert_eq!((done.code, done.out.as_str()), (1, ""), "{args:?}");
-        assert!(done.err.contains(&url) && done.err.contains("saga dev") && done.err.contains("SAGA_URL"), "{}", done.err);
+        assert!(
+            done.err.contains(&url) && done.err.contains("saga dev") && done.err.contains("SAGA_URL"),
+            "{}",
+            done.err
+        );
     }
 }
 

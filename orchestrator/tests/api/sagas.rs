@@ -39,7 +39,8 @@ async fn a_saga_that_waits_for_a_reply() {
     assert_eq!(saga, expected);
     assert_eq!(micros(&saga["deadline"]) - micros(&created), 3_600_000_000);
     assert_eq!(micros(&saga["waitingFor"]["until"]) - micros(&created), 60_000_000);
-    let mut actions: Vec<_> = saga["availableActions"].as_array().unwrap().iter().map(|a| a.as_str().unwrap()).collect();
+    let mut actions: Vec<_> =
+        saga["availableActions"].as_array().unwrap().iter().map(|a| a.as_str().unwrap()).collect();
     actions.sort_unstable();
     assert_eq!(actions, ["cancel", "compensate", "pause"]);
 }
@@ -57,7 +58,14 @@ async fn a_saga_that_waits_for_a_worker() {
 #[tokio::test]
 async fn a_saga_that_waits_for_its_next_attempt() {
     let policy = Options::default().policy;
-    let slow = Options { policy: saga_model::definition::Policy { retry_base: Millis(3_000_000), retry_cap: Millis(3_000_000), ..policy }, ..Options::default() };
+    let slow = Options {
+        policy: saga_model::definition::Policy {
+            retry_base: Millis(3_000_000),
+            retry_cap: Millis(3_000_000),
+            ..policy
+        },
+        ..Options::default()
+    };
     let server = Server::with(slow).await;
     server.workers("reserve-inventory", Some((Outcome::Retryable, "BUSY")));
     let id = server.client().order_id(&order()).await;
@@ -76,8 +84,13 @@ async fn a_saga_that_went_well() {
     let id = server.client().order_id(&order()).await;
     let saga = server.client().at_rest(&id).await;
     for (name, value) in [
-        ("status", json!("COMPLETED")), ("revision", json!(4)), ("deadline", Json::Null), ("waitingFor", Json::Null),
-        ("failure", Json::Null), ("stuck", Json::Null), ("availableActions", json!([])),
+        ("status", json!("COMPLETED")),
+        ("revision", json!(4)),
+        ("deadline", Json::Null),
+        ("waitingFor", Json::Null),
+        ("failure", Json::Null),
+        ("stuck", Json::Null),
+        ("availableActions", json!([])),
     ] {
         assert_eq!(saga[name], value, "{name}");
     }
@@ -98,7 +111,10 @@ async fn a_saga_that_is_stuck() {
     let since = saga["stuck"]["since"].clone();
     assert_eq!((&saga["stuck"]["cause"], &saga["stuck"]["step"]), (&json!("REJECTED"), &json!("notify-customer")));
     assert!(saga["stuck"]["message"].is_string());
-    assert_eq!(saga["waitingFor"], json!({"kind": "operator", "step": "notify-customer", "since": since, "until": null}));
+    assert_eq!(
+        saga["waitingFor"],
+        json!({"kind": "operator", "step": "notify-customer", "since": since, "until": null})
+    );
 }
 
 #[tokio::test]
@@ -111,16 +127,20 @@ async fn the_history() {
     assert_eq!(reply.status, 200);
     let events = reply.body["events"].as_array().unwrap();
     let text = |event: &Json, name: &str| event[name].as_str().unwrap_or("-").to_owned();
-    let rows: Vec<_> = events.iter().map(|event| {
-        (event["seq"].as_u64().unwrap(), text(event, "type"), text(event, "step"), text(event, "actor"))
-    }).collect();
+    let rows: Vec<_> = events
+        .iter()
+        .map(|event| (event["seq"].as_u64().unwrap(), text(event, "type"), text(event, "step"), text(event, "actor")))
+        .collect();
     let row = |seq, kind: &str, step: &str, actor: &str| (seq, kind.to_owned(), step.to_owned(), actor.to_owned());
-    assert_eq!(rows, [
-        row(1, "SagaStarted", "-", "key:anonymous"),
-        row(2, "StepSucceeded", "reserve-inventory", "worker"),
-        row(3, "StepSucceeded", "charge-payment", "worker"),
-        row(4, "StepSucceeded", "notify-customer", "worker"),
-    ]);
+    assert_eq!(
+        rows,
+        [
+            row(1, "SagaStarted", "-", "key:anonymous"),
+            row(2, "StepSucceeded", "reserve-inventory", "worker"),
+            row(3, "StepSucceeded", "charge-payment", "worker"),
+            row(4, "StepSucceeded", "notify-customer", "worker"),
+        ]
+    );
     for event in events {
         micros(&event["at"]);
         assert!(event["data"].is_object());
@@ -178,7 +198,9 @@ async fn how_long_one_may_wait() {
     for good in ["60s", "1m", "60000ms", "0h", "0s"] {
         assert_eq!(server.client().get(&format!("/sagas/{id}?wait={good}")).await.status, 200, "{good}");
     }
-    for bad in ["61s", "60001ms", "2m", "1h", "30", "", "s", "-1s", "1.5s", "1d", "30%20s", "PT30S", "99999999999999999999s"] {
+    for bad in
+        ["61s", "60001ms", "2m", "1h", "30", "", "s", "-1s", "1.5s", "1d", "30%20s", "PT30S", "99999999999999999999s"]
+    {
         let reply = server.client().get(&format!("/sagas/{id}?wait={bad}")).await;
         assert_eq!(reply.refusal(), (400, "INVALID_PARAMETER".to_owned()), "{bad}");
         assert_eq!(codes(&reply), [("wait".to_owned(), "INVALID_VALUE".to_owned())]);

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{INK, Json, PEN, Server, USER, codes, order};
+use crate::support::{INK, Json, PEN, Server, USER, Wrong, codes, order};
 
 #[tokio::test]
 async fn any_definition() {
@@ -15,8 +15,11 @@ async fn any_definition() {
     assert_eq!(reply.header("location"), Some(format!("/sagas/{id}").as_str()));
     assert_eq!(reply.header("idempotent-replayed"), None);
     for (name, value) in [
-        ("definition", json!({"name": "parcel", "version": 3})), ("businessKey", json!("P-4711")),
-        ("status", json!("RUNNING")), ("revision", json!(1)), ("input", serde_json::from_str(input).unwrap()),
+        ("definition", json!({"name": "parcel", "version": 3})),
+        ("businessKey", json!("P-4711")),
+        ("status", json!("RUNNING")),
+        ("revision", json!(1)),
+        ("input", serde_json::from_str(input).unwrap()),
     ] {
         assert_eq!(reply.body[name], value, "{name}");
     }
@@ -33,7 +36,10 @@ async fn an_order_started_so_is_an_order() {
     let reply = server.client().post("/sagas/order-fulfilment", &body).await;
     assert_eq!((reply.status, &reply.body["businessKey"]), (202, &json!("B-1")), "{}", reply.text);
     let order = server.client().get(&format!("/orders/{}", reply.body["id"].as_str().unwrap())).await.body;
-    assert_eq!((&order["totalAmount"], &order["currency"], &order["status"]), (&json!(500), &json!("USD"), &json!("CREATED")));
+    assert_eq!(
+        (&order["totalAmount"], &order["currency"], &order["status"]),
+        (&json!(500), &json!("USD"), &json!("CREATED"))
+    );
     let listed = server.client().get(&format!("/orders?userId={USER}")).await.body;
     assert_eq!(listed["content"], json!([order]));
 }
@@ -42,7 +48,7 @@ async fn an_order_started_so_is_an_order() {
 async fn what_a_start_says() {
     let server = Server::start().await;
     let long = "k".repeat(256);
-    let table: Vec<(&str, String, Vec<(&str, &str)>)> = vec![
+    let table: Vec<(&str, String, Vec<Wrong>)> = vec![
         ("parcel", "[]".to_owned(), vec![("", "WRONG_TYPE")]),
         ("parcel", "{}".to_owned(), vec![("/input", "REQUIRED")]),
         ("parcel", r#"{"input": null}"#.to_owned(), vec![("/input", "WRONG_TYPE")]),
@@ -56,16 +62,39 @@ async fn what_a_start_says() {
         ("parcel", r#"{"input": {}, "reason": "x"}"#.to_owned(), vec![("/reason", "UNKNOWN_FIELD")]),
         ("parcel", r#"{"input": {}, "input": {}}"#.to_owned(), vec![("/input", "DUPLICATE_KEY")]),
         ("parcel", r#"{"input": {"a": [{"b": 1, "b": 2}]}}"#.to_owned(), vec![("/input/a/0/b", "DUPLICATE_KEY")]),
-        ("parcel", r#"{"input": {"a": ["\u0000"], "b\u0000": 1}}"#.to_owned(), vec![("/input/a/0", "INVALID_VALUE"), ("/input/b\0", "INVALID_VALUE")]),
-        ("parcel", r#"{"a": 1, "businessKey": {}}"#.to_owned(), vec![("/a", "UNKNOWN_FIELD"), ("/businessKey", "WRONG_TYPE"), ("/input", "REQUIRED")]),
-        ("order-fulfilment", order().to_string(), vec![
-            ("/amount", "UNKNOWN_FIELD"), ("/input", "REQUIRED"), ("/items", "UNKNOWN_FIELD"), ("/userId", "UNKNOWN_FIELD"),
-        ]),
+        (
+            "parcel",
+            r#"{"input": {"a": ["\u0000"], "b\u0000": 1}}"#.to_owned(),
+            vec![("/input/a/0", "INVALID_VALUE"), ("/input/b\0", "INVALID_VALUE")],
+        ),
+        (
+            "parcel",
+            r#"{"a": 1, "businessKey": {}}"#.to_owned(),
+            vec![("/a", "UNKNOWN_FIELD"), ("/businessKey", "WRONG_TYPE"), ("/input", "REQUIRED")],
+        ),
+        (
+            "order-fulfilment",
+            order().to_string(),
+            vec![
+                ("/amount", "UNKNOWN_FIELD"),
+                ("/input", "REQUIRED"),
+                ("/items", "UNKNOWN_FIELD"),
+                ("/userId", "UNKNOWN_FIELD"),
+            ],
+        ),
         ("order-fulfilment", r#"{"input": 1}"#.to_owned(), vec![("/input", "WRONG_TYPE")]),
-        ("order-fulfilment", r#"{"input": {"amount": 0, "items": {}, "amount": 0, "x/y": 1}, "businessKey": ""}"#.to_owned(), vec![
-            ("/businessKey", "INVALID_VALUE"), ("/input/amount", "DUPLICATE_KEY"), ("/input/amount", "INVALID_AMOUNT"),
-            ("/input/items", "EMPTY_ITEMS"), ("/input/userId", "REQUIRED"), ("/input/x~1y", "UNKNOWN_FIELD"),
-        ]),
+        (
+            "order-fulfilment",
+            r#"{"input": {"amount": 0, "items": {}, "amount": 0, "x/y": 1}, "businessKey": ""}"#.to_owned(),
+            vec![
+                ("/businessKey", "INVALID_VALUE"),
+                ("/input/amount", "DUPLICATE_KEY"),
+                ("/input/amount", "INVALID_AMOUNT"),
+                ("/input/items", "EMPTY_ITEMS"),
+                ("/input/userId", "REQUIRED"),
+                ("/input/x~1y", "UNKNOWN_FIELD"),
+            ],
+        ),
     ];
     for (definition, body, wrong) in table {
         let headers = [("content-type", "application/json")];

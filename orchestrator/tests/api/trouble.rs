@@ -29,8 +29,12 @@ async fn the_database_is_away() {
         assert!(reply.header("retry-after").unwrap().parse::<u32>().unwrap() >= 1);
     }
     for path in [
-        format!("/orders/{id}"), format!("/orders?userId={USER}"), format!("/sagas/{id}"), format!("/sagas/{id}?wait=10s"),
-        format!("/sagas/{id}/history"), format!("/sagas/{NOBODY}"),
+        format!("/orders/{id}"),
+        format!("/orders?userId={USER}"),
+        format!("/sagas/{id}"),
+        format!("/sagas/{id}?wait=10s"),
+        format!("/sagas/{id}/history"),
+        format!("/sagas/{NOBODY}"),
     ] {
         assert_eq!(server.client().get(&path).await.refusal(), (503, "UNAVAILABLE".to_owned()), "{path}");
     }
@@ -65,7 +69,6 @@ async fn the_database_says_nothing() {
     }
     assert_eq!(refused.status, 422);
 }
-
 
 #[tokio::test]
 async fn the_owner_says_nothing() {

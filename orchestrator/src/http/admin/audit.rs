@@ -8,8 +8,8 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
-use axum::http::request::Parts;
 use axum::http::Method;
+use axum::http::request::Parts;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 
@@ -43,7 +43,8 @@ pub fn audited(routes: Router, api: Api, others: fn(&str) -> bool) -> Router {
 }
 
 fn concerns(request: &Request) -> bool {
-    let admin = request.uri().path().strip_prefix("/admin").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let admin =
+        request.uri().path().strip_prefix("/admin").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     admin && (request.method() == Method::POST || request.method() == Method::PUT)
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use orchestrator::engine::{Acks, Definitions, Engine, EngineParts, Ids, Meters, Running};
-use orchestrator::http::{Api, router};
+use orchestrator::http::{Api, More, router};
 use orchestrator::store::memory::MemoryStore;
 use orchestrator::store::{InstanceId, Store};
 use saga_model::Definition;
@@ -41,6 +41,8 @@ pub struct Server {
 pub struct Options {
     pub open_scopes: &'static str,
     pub policy: Policy,
+    /// What is served at the same address.
+    pub more: More,
 }
 
 impl Default for Options {
@@ -53,7 +55,7 @@ impl Default for Options {
             retry_cap: Millis(1),
             saga_deadline: Millis(3_600_000),
         };
-        Self { open_scopes: "submit,read", policy }
+        Self { open_scopes: "submit,read", policy, more: Router::new().into() }
     }
 }
 
@@ -76,7 +78,8 @@ impl Server {
         let acks = Arc::new(Acks::default());
         let sink = acks.clone();
         let bus = Arc::new(TestBus::new(Arc::new(move |ack| sink.push(ack)), shard_count));
-        let active = [order::blueprint(), parcel()].map(|blueprint| Definition::new(blueprint, options.policy).unwrap());
+        let active =
+            [order::blueprint(), parcel()].map(|blueprint| Definition::new(blueprint, options.policy).unwrap());
         let definitions = Arc::new(Definitions::pin(store.as_ref(), active.into()).await.unwrap());
         let (engine, running) = Engine::start(EngineParts {
             store: store.clone(),
@@ -108,7 +111,7 @@ impl Server {
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = Client::new(format!("http://{}", listener.local_addr().unwrap()));
-        tokio::spawn(serve(listener, router(api, Router::new()), stop.clone(), Duration::from_secs(5)));
+        tokio::spawn(serve(listener, router(api, options.more), stop.clone(), Duration::from_secs(5)));
         Self { store, bus, health, client, stop, running: Some(running) }
     }
 
@@ -145,9 +148,11 @@ impl Server {
 
     /// From now on commands of one step are answered so, all others with success.
     pub fn workers(&self, step: &'static str, says: Says) {
-        self.bus.workers(move |command| {
-            if command.step == step { says } else { Some((saga_model::state::Outcome::Succeeded, "")) }
-        });
+        self.bus.workers(
+            move |command| {
+                if command.step == step { says } else { Some((saga_model::state::Outcome::Succeeded, "")) }
+            },
+        );
     }
 }
 
