@@ -4,7 +4,7 @@ use futures::future::join_all;
 use saga_model::state::{Kind, Outcome};
 use serde_json::json;
 
-use crate::support::{Json, NOBODY, Server, codes, order, order_with};
+use crate::support::{Json, NOBODY, Server, Wrong, codes, order, order_with};
 
 const VERBS: [&str; 7] = ["replay", "cancel", "compensate", "pause", "resume", "skip", "resolve"];
 
@@ -207,7 +207,7 @@ async fn what_a_verb_says() {
     let server = Server::start().await;
     let id = server.client().order_id(&order()).await;
     let long = "é".repeat(1_001);
-    let mut table: Vec<(&str, Json, Vec<(&str, &str)>)> = vec![
+    let mut table: Vec<(&str, Json, Vec<Wrong>)> = vec![
         ("skip", json!({"reason": "x"}), vec![("/step", "REQUIRED")]),
         ("skip", json!({"reason": "x", "step": 1}), vec![("/step", "WRONG_TYPE")]),
         (

@@ -1,13 +1,22 @@
 //! Every POST and PUT under `/admin` leaves one record, whatever became of it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::routing::put;
+use orchestrator::http::More;
 use orchestrator::store::rows::{AdminRequest, RequestStatus};
 use saga_model::ids::SagaId;
 use serde_json::json;
 
-use crate::support::{Client, NOBODY, Server, order};
+use crate::support::{Client, NOBODY, Options, Server, order};
 
-/// What is looked at of a record.
-fn row(record: &AdminRequest) -> (&str, Option<&str>, Option<String>, Option<&str>, Option<&str>, RequestStatus) {
+/// What is looked at of a record: action, actor, saga, reason, code, status.
+type Row<'a> = (&'a str, Option<&'a str>, Option<String>, Option<&'a str>, Option<&'a str>, RequestStatus);
+
+fn row(record: &AdminRequest) -> Row<'_> {
     let saga = record.saga.map(|saga| saga.to_string());
     (&record.action, record.actor.as_deref(), saga, record.reason.as_deref(), record.code.as_deref(), record.status)
 }
@@ -156,4 +165,29 @@ async fn records_are_in_order() {
     let audit = server.store.audit();
     assert!(audit.is_sorted_by_key(|record| record.id) && audit.is_sorted_by_key(|record| record.at));
     assert!(audit.iter().all(|record| record.id.get_version_num() == 7));
+}
+
+static SEEN_BY_OTHERS: AtomicUsize = AtomicUsize::new(0);
+
+#[tokio::test]
+async fn what_others_record_is_left_to_them() {
+    let routes = Router::new().route("/admin/inventory/{sku}", put(|| async { "set" }));
+    let count = async |request: Request, next: Next| {
+        SEEN_BY_OTHERS.fetch_add(1, Ordering::SeqCst);
+        next.run(request).await
+    };
+    let more = More {
+        routes,
+        records: |path| path.starts_with("/admin/inventory/"),
+        audit: Box::new(move |routes| routes.layer(from_fn(count))),
+    };
+    let server = Server::with(Options { more, ..Options::default() }).await;
+    let path = "/admin/inventory/1";
+    let body = r#"{"reason": "to see"}"#;
+    assert_eq!(server.client().send("PUT", path, &[JSON], body).await.refusal(), (401, "UNAUTHENTICATED".to_owned()));
+    assert_eq!(server.ops().send("PUT", path, &[JSON], body).await.text, "set");
+    assert_eq!(server.ops().send("POST", path, &[JSON], body).await.refusal().0, 405);
+    assert_eq!((server.store.audit().len(), SEEN_BY_OTHERS.load(Ordering::SeqCst)), (0, 3), "around the door");
+    // All else under /admin stays ours.
+    recorded(&server, &server.ops(), "POST", "/admin/inventory", &[JSON], body, 404).await;
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{INK, Json, NOBODY, PEN, Server, USER, codes, order, order_with};
+use crate::support::{INK, Json, NOBODY, PEN, Server, USER, Wrong, codes, order, order_with};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -15,7 +15,7 @@ fn owned(wrong: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 /// Bodies that are one JSON value: what is wrong with them.
-fn invalid_orders() -> Vec<(String, Vec<(&'static str, &'static str)>)> {
+fn invalid_orders() -> Vec<(String, Vec<Wrong>)> {
     let whole = |body: &str| format!(r#"{{"userId": "{USER}", "amount": 500, "items": {{"{PEN}": 2}}, {body}}}"#);
     let amount = |text: &str| format!(r#"{{"userId": "{USER}", "amount": {text}, "items": {{"{PEN}": 2}}}}"#);
     let items = |text: &str| format!(r#"{{"userId": "{USER}", "amount": 500, "items": {text}}}"#);

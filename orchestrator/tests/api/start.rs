@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{INK, Json, PEN, Server, USER, codes, order};
+use crate::support::{INK, Json, PEN, Server, USER, Wrong, codes, order};
 
 #[tokio::test]
 async fn any_definition() {
@@ -48,7 +48,7 @@ async fn an_order_started_so_is_an_order() {
 async fn what_a_start_says() {
     let server = Server::start().await;
     let long = "k".repeat(256);
-    let table: Vec<(&str, String, Vec<(&str, &str)>)> = vec![
+    let table: Vec<(&str, String, Vec<Wrong>)> = vec![
         ("parcel", "[]".to_owned(), vec![("", "WRONG_TYPE")]),
         ("parcel", "{}".to_owned(), vec![("/input", "REQUIRED")]),
         ("parcel", r#"{"input": null}"#.to_owned(), vec![("/input", "WRONG_TYPE")]),

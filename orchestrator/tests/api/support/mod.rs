@@ -6,7 +6,7 @@ mod client;
 mod server;
 mod spy;
 
-pub use client::{Client, Reply, codes};
+pub use client::{Client, Reply, Wrong, codes};
 pub use server::{Options, Server};
 
 pub type Json = serde_json::Value;

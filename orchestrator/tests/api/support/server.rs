@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use orchestrator::engine::{Acks, Definitions, Engine, EngineParts, Ids, Meters, Running};
-use orchestrator::http::{Api, router};
+use orchestrator::http::{Api, More, router};
 use orchestrator::store::memory::MemoryStore;
 use orchestrator::store::{InstanceId, Store};
 use saga_model::Definition;
@@ -41,6 +41,8 @@ pub struct Server {
 pub struct Options {
     pub open_scopes: &'static str,
     pub policy: Policy,
+    /// What is served at the same address.
+    pub more: More,
 }
 
 impl Default for Options {
@@ -53,7 +55,7 @@ impl Default for Options {
             retry_cap: Millis(1),
             saga_deadline: Millis(3_600_000),
         };
-        Self { open_scopes: "submit,read", policy }
+        Self { open_scopes: "submit,read", policy, more: Router::new().into() }
     }
 }
 
@@ -109,7 +111,7 @@ impl Server {
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = Client::new(format!("http://{}", listener.local_addr().unwrap()));
-        tokio::spawn(serve(listener, router(api, Router::new()), stop.clone(), Duration::from_secs(5)));
+        tokio::spawn(serve(listener, router(api, options.more), stop.clone(), Duration::from_secs(5)));
         Self { store, bus, health, client, stop, running: Some(running) }
     }
 
