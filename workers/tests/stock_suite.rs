@@ -4,6 +4,7 @@
 mod common;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::commands::new_saga;
 use common::database;
@@ -13,7 +14,7 @@ use uuid::Uuid;
 use workers::participant::EffectKey;
 use workers::shop::stock::memory::MemoryStock;
 use workers::shop::stock::sql::SqlStock;
-use workers::shop::stock::{Change, Changed, Level, Line, Reserved, Stock, Want};
+use workers::shop::stock::{Change, Changed, Level, Line, RedisStock, Reserved, Stock, Want};
 use workers::sql::Db;
 
 const STEP: &str = "reserve-inventory";
@@ -321,8 +322,30 @@ fn sql(connection: sea_orm::DatabaseConnection) -> Shelf {
     steady(stock(), stock())
 }
 
+/// Redis in front of Postgres, with everything in Redis at its test's mercy.
+async fn redis() -> Shelf {
+    let connection = database::postgres().await;
+    let (url, name) = (database::setting("REDIS_URL"), format!("test-{}", Uuid::new_v4()));
+    let stock = || {
+        let db = Db::new(connection.clone()).unwrap();
+        Arc::new(RedisStock::new(db, &url, &name, Duration::from_secs(5), None).unwrap())
+    };
+    let (one, two) = (stock(), stock());
+    let client = ::redis::Client::open(url).unwrap();
+    let forget = move || -> BoxFuture<'static, ()> {
+        let client = client.clone();
+        Box::pin(async move {
+            // All of it, whoever else uses it: each has to live with that.
+            let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+            ::redis::cmd("FLUSHALL").query_async::<()>(&mut connection).await.unwrap();
+        })
+    };
+    Shelf { one, two, forget: Box::new(forget) }
+}
+
 suite! {
     memory: memory();
     sqlite: sql(database::sqlite().await);
     postgres: sql(database::postgres().await);
+    redis: redis().await;
 }

@@ -6,20 +6,25 @@
 //! reach the rows. Redis may forget everything at any time: see `redis.rs` and `rebuild.rs`.
 //! `saga dev` does without Redis ([`sql`]).
 
-mod entity;
 pub mod memory;
-mod shelf;
 pub mod sql;
+
+mod books;
+mod rebuild;
+mod redis;
+
+mod entity;
+mod shelf;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use saga_model::SagaId;
+use service::problem::Code;
 use uuid::Uuid;
 
+pub use self::redis::{CannotStock, RedisStock};
 pub use shelf::{Level, Line, Reserved};
-
-use service::problem::Code;
 
 use crate::audit::{AuditOutcome, AuditRecord};
 use crate::participant::EffectKey;
