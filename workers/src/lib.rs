@@ -21,4 +21,5 @@ pub mod shop;
 
 pub mod http;
 pub mod local;
+pub mod process;
 pub mod settings;

@@ -2,6 +2,7 @@
 //!
 //! A batch is taken, answered, and only then marked as done. A batch that was not marked comes again.
 
+pub mod kafka;
 pub mod local;
 
 use std::sync::Arc;
@@ -48,6 +49,9 @@ pub trait Source: Send + 'static {
 
     /// Where to mark what is done.
     fn marks(&self) -> Arc<dyn Marks>;
+
+    /// Hands on what is marked, and lets go. What was handed out and not marked comes again, here or elsewhere.
+    async fn close(self);
 }
 
 /// Marks what is done, so that it does not come again. Called in the order of the batches.
