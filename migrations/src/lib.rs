@@ -24,7 +24,7 @@ mod m20260101_000001_ownership;
 mod m20260101_000002_sagas;
 mod m20260101_000003_idempotency;
 mod m20260101_000004_operators;
-mod workers;
+pub mod workers;
 
 mod check;
 mod migrate;

@@ -60,18 +60,19 @@ async fn requests_in_flight_are_answered_and_nothing_new_is_taken() {
 #[tokio::test]
 async fn idle_and_unused_connections_do_not_hold_the_end_up() {
     let server = Server::start(slow().routes).await;
+    let mut unused = server.connect().await;
+    let mut half = server.connect().await;
+    half.write_all(b"GET /quick HT").await.unwrap();
+    // Connections are accepted in order: once this one is answered, the others are open too.
     let mut idle = server.connect().await;
     idle.write_all(b"GET /quick HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let mut answer = [0; 512];
     assert!(idle.read(&mut answer).await.unwrap() > 0);
-    let mut unused = server.connect().await;
-    let mut half = server.connect().await;
-    half.write_all(b"GET /quick HT").await.unwrap();
 
     server.shutdown.cancel();
-    assert_eq!(read_to_end(&mut idle).await, "");
-    assert_eq!(read_to_end(&mut unused).await, "");
-    drop(half);
+    for connection in [&mut idle, &mut unused, &mut half] {
+        assert_eq!(read_to_end(connection).await, "");
+    }
     assert_eq!(server.ended().await, 0);
 }
 

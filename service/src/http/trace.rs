@@ -51,7 +51,7 @@ pub(super) async fn trace(mut request: Request, next: Next) -> Response {
     let own = TraceParent::of(&span.context());
     request.extensions_mut().insert(RequestTrace(own.or(incoming)));
     let response = next.run(request).instrument(span.clone()).await;
-    span.record("http.response.status_code", response.status().as_u16());
+    span.record("http.response.status_code", i64::from(response.status().as_u16()));
     if response.status().is_server_error() {
         span.record("otel.status_code", "ERROR");
     }

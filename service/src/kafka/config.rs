@@ -93,3 +93,24 @@ pub fn group_consumer(brokers: &KafkaBrokers, client_id: &str, group: &str) -> C
 pub fn assigned_consumer(brokers: &KafkaBrokers, client_id: &str) -> ClientConfig {
     consumer(brokers, client_id, "saga-orchestrator")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Settings whose loss no quick test would notice: it would take an outage of minutes, or a lost offset.
+    #[test]
+    fn nothing_is_given_up_and_nothing_committed_behind_our_back() {
+        let brokers = "127.0.0.1:9092".parse().unwrap();
+        for batching in [Batching::Prompt, Batching::Grouped] {
+            let config = producer(&brokers, "test", batching);
+            assert_eq!(config.get("message.timeout.ms"), Some("0"));
+            assert_eq!(config.get("enable.idempotence"), Some("true"));
+        }
+        for config in [group_consumer(&brokers, "test", "worker-payment"), assigned_consumer(&brokers, "test")] {
+            assert_eq!(config.get("enable.auto.commit"), Some("false"));
+            assert_eq!(config.get("enable.auto.offset.store"), Some("false"));
+            assert_eq!(config.get("auto.offset.reset"), Some("earliest"));
+        }
+    }
+}

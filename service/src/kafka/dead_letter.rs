@@ -52,13 +52,15 @@ impl DeadLetter {
         letter
     }
 
-    fn size(&self) -> usize {
+    /// What it takes, in bytes: key, value and headers.
+    pub fn size(&self) -> usize {
         let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len() + PER_HEADER).sum();
         self.key.as_ref().map_or(0, Vec::len) + self.value.as_ref().map_or(0, Vec::len) + headers
     }
 
-    /// Makes it no larger than that: of the value first, then the headers, then the key. Says whether it had to.
-    fn cut_to(&mut self, most: usize) -> bool {
+    /// Makes it no larger than that, in bytes: of the value first, then the headers (the last one first), then the
+    /// key. Says whether it had to. For a topic whose own limit is below [`MAX_PRODUCED_BYTES`].
+    pub fn cut_to(&mut self, most: usize) -> bool {
         let whole = self.size();
         let mut over = whole.saturating_sub(most);
         if let Some(value) = &mut self.value {

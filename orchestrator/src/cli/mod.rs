@@ -1,0 +1,108 @@
+//! The operator's commands: a client of the HTTP API and nothing else.
+//!
+//! Standard output has the answer: a tree for people, or with `--json` the body as it came, one document. What went
+//! wrong is said on standard error, with what to do about it; with `--json` a refusal's document is the answer.
+
+mod args;
+mod client;
+mod refusal;
+mod show;
+mod watch;
+
+use std::io::{self, Write};
+
+use saga_model::event::Action;
+use serde::Serialize;
+use service::exit::Stop;
+
+pub use args::ClientCommand;
+
+use args::{Input, Operated, Server, StartArgs};
+use client::{Client, Reply, Request};
+
+/// Runs a command; what it answers goes to `out`.
+///
+/// # Errors
+/// Why it did not do what it was asked, for standard error; the process ends with the code that goes with it.
+pub async fn run(command: ClientCommand, out: &mut (dyn Write + Send)) -> Result<(), Stop> {
+    match command {
+        ClientCommand::Show(args) => {
+            let reply = Client::new(&args.server)?.ask(Request::get(&["sagas", &args.id.to_string()])).await?;
+            finish(&args.server, &reply, out)
+        }
+        ClientCommand::Watch(args) => watch::watch(&args, out).await,
+        ClientCommand::Start(args) => start(args, out).await,
+        ClientCommand::Replay(args) => {
+            let input = args.input.as_ref().map(Input::read).transpose()?;
+            let body = Body { from_step: args.from_step.as_deref(), input, ..Body::default() };
+            act(Action::Replay, args.operated, body, out).await
+        }
+        ClientCommand::Skip(args) => {
+            let body = Body { step: Some(&args.step), ..Body::default() };
+            act(Action::Skip, args.operated, body, out).await
+        }
+        ClientCommand::Cancel(args) => act(Action::Cancel, args, Body::default(), out).await,
+        ClientCommand::Compensate(args) => act(Action::Compensate, args, Body::default(), out).await,
+        ClientCommand::Pause(args) => act(Action::Pause, args, Body::default(), out).await,
+        ClientCommand::Resume(args) => act(Action::Resume, args, Body::default(), out).await,
+        ClientCommand::Resolve(args) => act(Action::Resolve, args, Body::default(), out).await,
+    }
+}
+
+/// The body of a request: what it has of these.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_step: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    business_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input: Option<saga_model::json::RawJson>,
+}
+
+async fn start(args: StartArgs, out: &mut (dyn Write + Send)) -> Result<(), Stop> {
+    let input = Some(args.input.read()?);
+    let body = Body { business_key: args.business_key.as_deref(), input, ..Body::default() };
+    let mut request = Request::post(&["sagas", &args.definition], &body)?;
+    if let Some(key) = &args.idempotency_key {
+        request = request.header("Idempotency-Key", key);
+    }
+    let reply = Client::new(&args.server)?.ask(request).await?;
+    finish(&args.server, &reply, out)
+}
+
+async fn act(action: Action, args: Operated, body: Body<'_>, out: &mut (dyn Write + Send)) -> Result<(), Stop> {
+    let body = Body { reason: Some(&args.reason), ..body };
+    let mut request = Request::post(&["admin", "sagas", &args.id.to_string(), action.as_str()], &body)?;
+    if let Some(revision) = args.revision {
+        request = request.header("If-Match", &format!("\"{revision}\""));
+    }
+    let reply = Client::new(&args.server)?.ask(request).await?;
+    finish(&args.server, &reply, out)
+}
+
+/// Prints a saga that was answered, or says why none was.
+fn finish(server: &Server, reply: &Reply, out: &mut dyn Write) -> Result<(), Stop> {
+    if server.json && reply.is_json {
+        print(out, reply.body.trim_end())?;
+    }
+    if !reply.is_success() {
+        return Err(Stop::Failed(refusal::explain(reply)));
+    }
+    if server.json { Ok(()) } else { print(out, show::tree(reply)?.trim_end()) }
+}
+
+/// Writes a text and ends the line.
+fn print(out: &mut dyn Write, text: &str) -> Result<(), Stop> {
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Ok(()) => Ok(()),
+        // Whoever reads it has read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Stop::Failed(format!("cannot write the answer: {error}"))),
+    }
+}

@@ -1,0 +1,67 @@
+//! Reading what an operator wants, and why.
+
+use saga_model::Definition;
+use saga_model::definition::InputForm;
+use saga_model::event::{Action, Verb};
+use saga_model::field::FieldCode;
+use saga_model::json::{Json, RawJson};
+use service::problem::Problem;
+
+use crate::http::fields::{self, Fields};
+
+/// Reads the body of a request for `action`: the verb and its reason.
+///
+/// # Errors
+/// 422 with every wrong field.
+pub fn read(action: Action, body: &Json<'_>, definition: &Definition) -> Result<(Verb, String), Problem> {
+    let known: &[&str] = match action {
+        Action::Replay => &["reason", "fromStep", "input"],
+        Action::Skip => &["reason", "step"],
+        Action::Cancel | Action::Compensate | Action::Pause | Action::Resume | Action::Resolve => &["reason"],
+    };
+    let mut fields = Fields::of(body, known)?;
+    let reason = fields.reason();
+    let verb = match action {
+        Action::Replay => {
+            let from_step = fields.name("fromStep").map(str::to_owned);
+            Some(Verb::Replay { from_step, input: input(&mut fields, definition)? })
+        }
+        Action::Skip => step(&mut fields, definition).map(|step| Verb::Skip { step }),
+        Action::Cancel => Some(Verb::Cancel),
+        Action::Compensate => Some(Verb::Compensate),
+        Action::Pause => Some(Verb::Pause),
+        Action::Resume => Some(Verb::Resume),
+        Action::Resolve => Some(Verb::Resolve),
+    };
+    fields.finish(|| Some((verb?, reason?.to_owned())))
+}
+
+/// What a step is to be given instead, in the form of the definition.
+fn input(fields: &mut Fields<'_>, definition: &Definition) -> Result<Option<RawJson>, Problem> {
+    let Some(json) = fields.optional("input") else { return Ok(None) };
+    match definition.blueprint().input {
+        InputForm::Object => Ok(fields.object("input", json)),
+        InputForm::Order => {
+            let order = fields.order("input", json);
+            order.map(|order| order.to_input()).transpose().map_err(|error| Problem::internal(&error))
+        }
+    }
+}
+
+/// The step to leave out, which must be one of the definition.
+fn step(fields: &mut Fields<'_>, definition: &Definition) -> Option<String> {
+    let name = fields.required_name("step")?;
+    if definition.find(name).is_some() {
+        return Some(name.to_owned());
+    }
+    let all: Vec<&str> = definition.steps().map(|(_, step)| step.name.as_str()).collect();
+    fields.wrong("step", FieldCode::InvalidValue, format!("there is no such step; the saga has {}", all.join(", ")));
+    None
+}
+
+/// The reason in a body that may be anything, if it is there and of use: for the record of a request that was
+/// refused.
+pub fn usable_reason(body: &[u8]) -> Option<String> {
+    let json = saga_model::json::parse(body).ok()?;
+    fields::reason(json.get("reason")?).ok().map(str::to_owned)
+}

@@ -1,0 +1,185 @@
+//! Reading the members of a request's body: every wrong one at once.
+
+use saga_model::catalog::order::Order;
+use saga_model::field::{FieldCode, FieldError};
+use saga_model::json::{Json, RawJson, Value, pointer_token};
+use service::problem::Problem;
+
+/// The members of a body that is one JSON object. Take each that the route knows, then
+/// [`finish`](Fields::finish).
+#[derive(Debug)]
+pub struct Fields<'j> {
+    json: &'j Json<'j>,
+    errors: Vec<FieldError>,
+}
+
+/// The most characters of a name that a caller gives.
+const MAX_NAME: usize = 255;
+
+impl<'j> Fields<'j> {
+    /// Begins to read a body of which only the members `known` may be there.
+    ///
+    /// # Errors
+    /// 422 `WRONG_TYPE` at `""` for a body that is no object.
+    pub fn of(json: &'j Json<'j>, known: &[&str]) -> Result<Self, Problem> {
+        let Some(members) = json.as_object() else {
+            let wrong = FieldError::new("", FieldCode::WrongType, "the body is a JSON object");
+            return Err(Problem::validation([wrong]));
+        };
+        let mut fields = Self { json, errors: Vec::new() };
+        for (key, _) in members {
+            if key.contains('\0') {
+                fields.wrong(key, FieldCode::InvalidValue, "a name may not contain NUL");
+            } else if !known.contains(&key.as_ref()) {
+                let detail = format!("there is no such field; the body has {}", known.join(", "));
+                fields.wrong(key, FieldCode::UnknownField, detail);
+            }
+        }
+        Ok(fields)
+    }
+
+    /// Notes that a member is wrong.
+    pub fn wrong(&mut self, name: &str, code: FieldCode, detail: impl Into<String>) {
+        self.errors.push(FieldError::new(format!("/{}", pointer_token(name)), code, detail));
+    }
+
+    /// A member as it stands, if it is there.
+    pub fn optional(&self, name: &str) -> Option<&'j Json<'j>> {
+        self.json.get(name)
+    }
+
+    /// A member that must be there; on `None` it is noted as missing.
+    pub fn required(&mut self, name: &str) -> Option<&'j Json<'j>> {
+        let found = self.optional(name);
+        if found.is_none() {
+            self.wrong(name, FieldCode::Required, "this field is required");
+        }
+        found
+    }
+
+    /// A text of 1 to 255 characters, if it is there.
+    pub fn name(&mut self, name: &str) -> Option<&'j str> {
+        let text = self.optional(name)?;
+        self.name_in(name, text)
+    }
+
+    /// A text of 1 to 255 characters that must be there.
+    pub fn required_name(&mut self, name: &str) -> Option<&'j str> {
+        let text = self.required(name)?;
+        self.name_in(name, text)
+    }
+
+    fn name_in(&mut self, name: &str, json: &'j Json<'j>) -> Option<&'j str> {
+        match sound_text(json, MAX_NAME) {
+            Ok(text) => Some(text),
+            Err((code, detail)) => {
+                self.wrong(name, code, detail);
+                None
+            }
+        }
+    }
+
+    /// Why an operator does something, which must be there.
+    pub fn reason(&mut self) -> Option<&'j str> {
+        let json = self.required("reason")?;
+        match reason(json) {
+            Ok(reason) => Some(reason),
+            Err((code, detail)) => {
+                self.wrong("reason", code, detail);
+                None
+            }
+        }
+    }
+
+    /// An order.
+    pub fn order(&mut self, name: &str, json: &Json<'_>) -> Option<Order> {
+        let order = Order::parse(json, &format!("/{}", pointer_token(name)));
+        order.map_err(|errors| self.errors.extend(errors)).ok()
+    }
+
+    /// An object that is carried along, in which nothing contains NUL.
+    pub fn object(&mut self, name: &str, json: &Json<'_>) -> Option<RawJson> {
+        if json.as_object().is_none() {
+            self.wrong(name, FieldCode::WrongType, "this field is an object");
+            return None;
+        }
+        let before = self.errors.len();
+        find_nul(json, &format!("/{}", pointer_token(name)), &mut self.errors);
+        (self.errors.len() == before).then(|| RawJson::from(json.raw))
+    }
+
+    /// Ends the reading: what was taken, put together by `make`, which gives `None` only where something was
+    /// noted as wrong.
+    ///
+    /// # Errors
+    /// 422 `VALIDATION_FAILED` with all that was wrong, keys that stand twice included.
+    pub fn finish<T>(mut self, make: impl FnOnce() -> Option<T>) -> Result<T, Problem> {
+        for pointer in self.json.duplicate_keys() {
+            let twice = FieldError::new(pointer, FieldCode::DuplicateKey, "the same key stands before");
+            // A reader of a part may have said it already.
+            if !self.errors.iter().any(|error| error.code == twice.code && error.pointer == twice.pointer) {
+                self.errors.push(twice);
+            }
+        }
+        if !self.errors.is_empty() {
+            return Err(Problem::validation(self.errors));
+        }
+        make().ok_or_else(|| Problem::internal(&"a required field is missing and was not noted"))
+    }
+}
+
+/// Reads a reason: 1 to 1,000 characters, not blank, no NUL.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn reason<'j>(json: &'j Json<'_>) -> Result<&'j str, (FieldCode, &'static str)> {
+    const MAX_REASON: usize = 1_000;
+    let reason = sound_text(json, MAX_REASON)?;
+    if reason.trim().is_empty() {
+        return Err((FieldCode::InvalidValue, "say in a few words why you do this"));
+    }
+    Ok(reason)
+}
+
+/// A text that is not empty, not too long, and has no NUL.
+fn sound_text<'j>(json: &'j Json<'_>, most: usize) -> Result<&'j str, (FieldCode, &'static str)> {
+    match json.as_str() {
+        None => Err((FieldCode::WrongType, "this field is a string")),
+        Some(text) if text.contains('\0') => Err((FieldCode::InvalidValue, "a text may not contain NUL")),
+        Some("") => Err((FieldCode::InvalidValue, "a text may not be empty")),
+        Some(text) if text.chars().count() > most => match most {
+            MAX_NAME => Err((FieldCode::TooLong, "write at most 255 characters")),
+            _ => Err((FieldCode::TooLong, "write at most 1,000 characters")),
+        },
+        Some(text) => Ok(text),
+    }
+}
+
+/// Notes every text and every key that contains NUL.
+fn find_nul(json: &Json<'_>, at: &str, errors: &mut Vec<FieldError>) {
+    let mut note = |pointer: &str| {
+        errors.push(FieldError::new(pointer, FieldCode::InvalidValue, "a text may not contain NUL"));
+    };
+    match &json.value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        Value::String(text) => {
+            if text.contains('\0') {
+                note(at);
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                find_nul(item, &format!("{at}/{index}"), errors);
+            }
+        }
+        Value::Object(members) => {
+            for (key, value) in members {
+                let pointer = format!("{at}/{}", pointer_token(key));
+                if key.contains('\0') {
+                    errors.push(FieldError::new(&pointer, FieldCode::InvalidValue, "a name may not contain NUL"));
+                }
+                find_nul(value, &pointer, errors);
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The orchestrator's HTTP: routes over an [`Engine`].
+//!
+//! From outside to inside a request meets the edge (problems, counts, traces), the audit of what operators ask for
+//! ([`admin`]), the door (keys and scopes), and then its handler: [`orders`], [`sagas`], [`definitions`], [`admin`].
+//! Handlers read and write nothing but through the engine. What they start goes on if the client goes away.
+
+mod admin;
+mod answer;
+mod definitions;
+mod fields;
+mod fingerprint;
+mod orders;
+mod page;
+mod path;
+mod sagas;
+mod start;
+mod view;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::{get, post};
+use saga_model::event::Action;
+use saga_model::{Definition, SagaId};
+use service::health::Health;
+use service::keys::{ApiKeys, guard, is_keyless};
+use service::metrics::Metrics;
+use service::problem::{Code, Problem};
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::Engine;
+use crate::store::StoreError;
+use crate::store::rows::SagaRecord;
+
+/// How long a question to the database may take before the client hears that it is away.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// What a last question has at least, when those before it took their time.
+const LAST_PATIENCE: Duration = Duration::from_millis(500);
+
+/// What the routes stand on.
+#[derive(Clone)]
+pub struct Api {
+    pub engine: Engine,
+    pub keys: Arc<ApiKeys>,
+    pub health: Health,
+    pub metrics: Metrics,
+    /// Cancelled when the process begins to end: whoever waits is answered with what there is.
+    pub draining: CancellationToken,
+}
+
+/// Routes of others at the same address, behind the same door.
+pub struct More {
+    pub routes: Router,
+    /// Admin paths whose calls `audit` records; all others are recorded here.
+    pub records: fn(&str) -> bool,
+    /// Puts their audit around the door.
+    pub audit: Box<dyn FnOnce(Router) -> Router + Send>,
+}
+
+impl From<Router> for More {
+    /// Routes that nobody has to record.
+    fn from(routes: Router) -> Self {
+        Self { routes, records: |_| false, audit: Box::new(|routes| routes) }
+    }
+}
+
+/// All routes, complete with what surrounds them.
+pub fn router(api: Api, more: impl Into<More>) -> Router {
+    let More { routes: more, records, audit } = more.into();
+    let Api { keys, metrics, health, .. } = &api;
+    let mut routes = Router::new()
+        .route("/orders", get(orders::list).post(orders::create))
+        .route("/orders/{id}", get(orders::read))
+        .route("/sagas/{id}", get(sagas::read).post(sagas::start))
+        .route("/sagas/{id}/history", get(sagas::history))
+        .route("/definitions", get(definitions::list))
+        .route("/definitions/{id}", get(definitions::read));
+    for action in Action::ALL {
+        let path = format!("/admin/sagas/{{id}}/{}", action.as_str());
+        routes = routes.route(&path, post(move |State(api): State<Api>, call| admin::act(api, action, call)));
+    }
+    let routes = routes.with_state(api.clone()).merge(more).merge(health.routes()).merge(metrics.routes());
+    let guarded = guard(routes, keys.clone(), is_keyless);
+    let http = metrics.http();
+    service::http::edge(audit(admin::audited(guarded, api.clone(), records)), http)
+}
+
+impl Api {
+    /// Asks the database, for as long as a client may be kept waiting.
+    ///
+    /// # Errors
+    /// 503 if the database does not answer.
+    async fn read<T>(&self, question: impl Future<Output = Result<T, StoreError>>) -> Result<T, Problem> {
+        self.read_within(PATIENCE, question).await
+    }
+
+    async fn read_within<T>(
+        &self,
+        patience: Duration,
+        question: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, Problem> {
+        match tokio::time::timeout(patience, question).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(away(&error)),
+            Err(_) => Err(Problem::new(Code::Unavailable, "the database does not answer")),
+        }
+    }
+
+    /// A saga as it is stored.
+    async fn saga(&self, saga: SagaId) -> Result<Option<SagaRecord>, Problem> {
+        self.read(self.engine.saga(saga)).await
+    }
+
+    /// The saga once it is at rest, or as it is after `at_most`, or once this process begins to end.
+    async fn at_rest(&self, saga: SagaId, at_most: Duration) -> Result<Option<SagaRecord>, Problem> {
+        let rest = tokio::time::timeout(at_most + PATIENCE, self.engine.at_rest(saga, at_most));
+        tokio::select! {
+            rest = rest => match rest {
+                Ok(record) => record.map_err(|error| away(&error)),
+                Err(_) => Err(Problem::new(Code::Unavailable, "the database does not answer")),
+            },
+            () = self.draining.cancelled() => self.saga(saga).await,
+        }
+    }
+
+    /// The definition that a saga pins.
+    async fn definition_of(&self, record: &SagaRecord) -> Result<Arc<Definition>, Problem> {
+        let definition = self.read(self.engine.definition_of(record)).await?;
+        definition.ok_or_else(|| Problem::internal(&format!("saga {} pins an unknown definition", record.saga.id)))
+    }
+}
+
+/// What the client is told of a question that the database did not answer.
+fn away(error: &StoreError) -> Problem {
+    match error {
+        StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_) => {
+            Problem::new(Code::Unavailable, error.to_string())
+        }
+        StoreError::Refused(_) => Problem::internal(error),
+    }
+}

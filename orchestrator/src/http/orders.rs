@@ -1,0 +1,86 @@
+//! `/orders`: the shop's own service. An order is its saga, seen another way.
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::Response;
+use saga_model::catalog::order::{NAME, Order};
+use service::http::{JsonBody, PathId, Query, RequestTrace, no_query};
+use service::keys::Caller;
+use service::problem::{Code, Problem};
+
+use super::answer::Answer;
+use super::page::{Page, Wanted};
+use super::start::{Origin, Wish};
+use super::{Api, view};
+
+/// `POST /orders`
+pub async fn create(
+    State(api): State<Api>,
+    caller: Caller,
+    trace: RequestTrace,
+    uri: Uri,
+    headers: HeaderMap,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    no_query(&uri)?;
+    let origin = Origin::new(uri.path().to_owned(), caller, &headers, trace)?;
+    let order = Order::parse(&body.parse()?, "").map_err(Problem::validation)?;
+    let wish = Wish::of_order(&order, None)?;
+    let started = origin.start(&api, wish).await?;
+    let order = view::order(&api, &started.record).await?.ok_or_else(|| lost(&started.record.saga.id))?;
+    let answer = Answer::of(StatusCode::OK, &order)?.location(&format!("/orders/{}", started.record.saga.id))?;
+    Ok(answer.replayed(started.replayed).done())
+}
+
+/// `GET /orders/{id}`
+pub async fn read(State(api): State<Api>, PathId(id): PathId, uri: Uri) -> Result<Response, Problem> {
+    no_query(&uri)?;
+    let record = api.saga(id.into()).await?;
+    let order = match &record {
+        Some(record) => view::order(&api, record).await?,
+        None => None,
+    };
+    let order = order.ok_or_else(|| Problem::new(Code::OrderNotFound, format!("There is no order {id}")))?;
+    Ok(Answer::of(StatusCode::OK, &order)?.done())
+}
+
+/// `GET /orders?userId=`
+pub async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, Problem> {
+    let mut query = Query::of(&uri);
+    let user = query.required_uuid("userId");
+    let page = query.number("page", 0..=MAX_PAGE);
+    let size = query.number("size", 1..=100);
+    let (user, wanted) = query.finish(|| {
+        let wanted = Wanted { page: page.unwrap_or(0), size: size.unwrap_or(10) };
+        Some((user?, wanted))
+    })?;
+    let found = api.read(api.engine.store().orders_of(user, wanted.offset(), u64::from(wanted.size))).await?;
+    let mut orders = Vec::with_capacity(found.items.len());
+    for record in &found.items {
+        orders.push(view::order(&api, record).await?.ok_or_else(|| lost(&record.saga.id))?);
+    }
+    Ok(Answer::of(StatusCode::OK, &Page::new(wanted, orders, found.total))?.done())
+}
+
+/// The last page that is looked for; an offset stays inside every database's numbers.
+const MAX_PAGE: u32 = i32::MAX.unsigned_abs();
+
+impl Wish {
+    /// An order.
+    ///
+    /// # Errors
+    /// Never in practice: an order is plain data.
+    pub fn of_order(order: &Order, business_key: Option<String>) -> Result<Self, Problem> {
+        Ok(Self {
+            definition: NAME.to_owned(),
+            input: order.to_input().map_err(|error| Problem::internal(&error))?,
+            user_id: Some(order.user_id),
+            fingerprint: order.fingerprint(),
+            business_key,
+        })
+    }
+}
+
+fn lost(id: &saga_model::SagaId) -> Problem {
+    Problem::internal(&format!("saga {id} was stored as an order and is none"))
+}

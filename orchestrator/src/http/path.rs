@@ -1,0 +1,18 @@
+//! Names in the path of a route.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use service::http::path_text;
+use service::problem::Problem;
+
+/// The text that stands as `{id}` in the path, where it is the name of a definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathName(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathName {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        path_text(parts, state, "id").await.map(Self)
+    }
+}

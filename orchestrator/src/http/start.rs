@@ -1,0 +1,95 @@
+//! Starting sagas over HTTP: what `POST /orders` and `POST /sagas/{definition}` share.
+
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use saga_model::event::Actor;
+use saga_model::json::RawJson;
+use service::http::{RequestTrace, idempotency_key};
+use service::keys::Caller;
+use service::problem::{Code, Problem};
+use service::traceparent::{TraceParent, new_trace_id, span_id_of};
+use uuid::Uuid;
+
+use super::Api;
+use crate::engine::{KeyedRequest, StartError, StartRequest, Started};
+use crate::store::rows::IdempotencyKey;
+
+/// How long a start may take, looking for its key included, before the client hears that the database is away.
+const PATIENCE: Duration = Duration::from_millis(4_900);
+
+/// Who starts something, where, and under which key.
+#[derive(Debug)]
+pub struct Origin {
+    /// The path of the request: keys are separate for each.
+    pub path: String,
+    pub caller: Caller,
+    pub key: Option<String>,
+    pub trace: RequestTrace,
+}
+
+/// What is to be started.
+#[derive(Debug)]
+pub struct Wish {
+    pub definition: String,
+    pub input: RawJson,
+    /// Set for an order: whose it is.
+    pub user_id: Option<Uuid>,
+    pub business_key: Option<String>,
+    /// Equal for two requests exactly if they ask for the same.
+    pub fingerprint: String,
+}
+
+impl Origin {
+    /// Reads what the headers say.
+    ///
+    /// # Errors
+    /// 400 for an `Idempotency-Key` that is none, or two.
+    pub fn new(path: String, caller: Caller, headers: &HeaderMap, trace: RequestTrace) -> Result<Self, Problem> {
+        Ok(Self { path, caller, key: idempotency_key(headers)?, trace })
+    }
+
+    /// Starts what is wished for, or finds what an earlier request with the same key started.
+    ///
+    /// # Errors
+    /// What the client is told; but for a commit in doubt, nothing was stored.
+    pub async fn start(self, api: &Api, wish: Wish) -> Result<Started, Problem> {
+        let Wish { definition, input, user_id, business_key, fingerprint } = wish;
+        // Callers without a key share one space of idempotency keys, which no key's name can be.
+        let caller = self.caller.name().unwrap_or_default().to_owned();
+        let key = self.key.map(|key| IdempotencyKey { caller, path: self.path, key });
+        let name = self.caller.name().unwrap_or("anonymous").to_owned();
+        let request = StartRequest {
+            definition,
+            input,
+            user_id,
+            business_key,
+            key: key.map(|key| KeyedRequest { key, fingerprint }),
+            traceparent: root_of(self.trace)?.to_string(),
+            actor: Actor::Key(name),
+        };
+        // The engine goes on with it all the same; with a key, a repeat finds what became of it.
+        let started = tokio::time::timeout(PATIENCE, api.engine.begin(request)).await;
+        started.unwrap_or(Err(StartError::InDoubt)).map_err(refused)
+    }
+}
+
+/// Under which span the saga goes on: the request's own, or (if nobody traces) one of a trace that begins here.
+fn root_of(RequestTrace(trace): RequestTrace) -> Result<TraceParent, Problem> {
+    let begun = || {
+        let trace = new_trace_id();
+        TraceParent::new(trace, span_id_of(&trace.to_string()), true)
+    };
+    trace.or_else(begun).ok_or_else(|| Problem::internal(&"a new trace has an id of zero"))
+}
+
+/// What the client is told of a saga that was not started.
+fn refused(error: StartError) -> Problem {
+    let said = error.to_string();
+    match error {
+        StartError::Overloaded => Problem::new(Code::BacklogFull, said),
+        StartError::Unavailable(_) | StartError::InDoubt => Problem::new(Code::Unavailable, said),
+        StartError::KeyReused => Problem::new(Code::IdempotencyKeyReused, said),
+        StartError::Failed(_) => Problem::internal(&said),
+    }
+}

@@ -1,0 +1,13 @@
+//! The HTTP API as its clients meet it, sentence by sentence of what it promises.
+
+mod admin;
+mod audit;
+mod cli;
+mod errors;
+mod idempotency;
+mod orders;
+mod sagas;
+mod scopes;
+mod start;
+mod support;
+mod trouble;

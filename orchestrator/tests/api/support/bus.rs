@@ -1,0 +1,176 @@
+//! A bus whose workers are functions.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use orchestrator::bus::{Ack, AckSink, Bus, BusError, Class, Incoming, Outgoing, Progress};
+use saga_model::ids::{ShardCount, ShardId};
+use saga_model::json::RawJson;
+use saga_model::state::{Failure, Kind, Outcome};
+use saga_model::wire::command::{self, Command};
+use saga_model::wire::reply;
+use tokio::sync::Notify;
+
+/// What a worker says to a command; nothing, if it never answers.
+pub type Says = Option<(Outcome, &'static str)>;
+type Worker = Box<dyn FnMut(&Command) -> Says + Send>;
+
+pub struct TestBus {
+    state: Mutex<State>,
+    arrived: Notify,
+    sink: AckSink,
+    shards: ShardCount,
+}
+
+struct State {
+    worker: Worker,
+    /// Whether there are workers that take commands.
+    taken: bool,
+    commands: Vec<Command>,
+    ends: BTreeMap<(String, i32), i64>,
+    assigned: BTreeSet<ShardId>,
+    replies: VecDeque<(ShardId, Incoming)>,
+}
+
+impl TestBus {
+    pub fn new(sink: AckSink, shards: ShardCount) -> Self {
+        let state = State {
+            worker: Box::new(|_| None),
+            taken: true,
+            commands: Vec::new(),
+            ends: BTreeMap::new(),
+            assigned: BTreeSet::new(),
+            replies: VecDeque::new(),
+        };
+        Self { state: Mutex::new(state), arrived: Notify::new(), sink, shards }
+    }
+
+    /// From now on commands are answered so.
+    pub fn workers(&self, worker: impl FnMut(&Command) -> Says + Send + 'static) {
+        self.state.lock().unwrap().worker = Box::new(worker);
+    }
+
+    /// From now on nobody takes commands.
+    pub fn no_workers(&self) {
+        self.state.lock().unwrap().taken = false;
+    }
+
+    /// Every command that was sent.
+    pub fn commands(&self) -> Vec<Command> {
+        self.state.lock().unwrap().commands.clone()
+    }
+
+    /// Answers a command that was sent before.
+    pub fn answer(&self, command: &Command, says: (Outcome, &'static str)) {
+        let mut state = self.state.lock().unwrap();
+        state.reply(self.shards, command, says);
+        drop(state);
+        self.arrived.notify_one();
+    }
+}
+
+impl State {
+    fn put(&mut self, topic: &str, partition: i32) -> i64 {
+        let end = self.ends.entry((topic.to_owned(), partition)).or_default();
+        *end += 1;
+        *end - 1
+    }
+
+    fn reply(&mut self, shards: ShardCount, command: &Command, (outcome, code): (Outcome, &str)) {
+        let error = Failure::new(code, "said a worker");
+        let output = match command.kind {
+            Kind::Action => RawJson::from_string(format!(r#"{{"by": "{}"}}"#, command.step)).unwrap(),
+            Kind::Compensate => RawJson::from_string(r#"{"undone": true}"#.to_owned()).unwrap(),
+        };
+        let (output, error) = match outcome {
+            Outcome::Succeeded => (Some(&output), None),
+            Outcome::Rejected | Outcome::Retryable | Outcome::Unknown => (None, Some(&error)),
+        };
+        let value = reply::write(command, outcome, output, error).unwrap();
+        let shard = command.saga_id.slot().shard(shards);
+        let partition = i32::from(shard.0);
+        let offset = self.put("saga.replies", partition);
+        let key = Some(command.saga_id.to_string().into_bytes());
+        self.replies.push_back((shard, Incoming { partition, offset, key, value: Some(value), headers: Vec::new() }));
+    }
+}
+
+#[async_trait]
+impl Bus for TestBus {
+    fn send(&self, messages: Vec<Outgoing>) {
+        let mut state = self.state.lock().unwrap();
+        let mut acks = Vec::new();
+        for message in messages {
+            let partition = message.partition.unwrap_or_else(|| i32::from(message.ticket.shard.0));
+            let offset = state.put(&message.topic, partition);
+            acks.push(Ack { ticket: message.ticket, partition, offset });
+            if message.class == Class::Command {
+                let command = command::parse(&message.value.unwrap()).unwrap();
+                state.commands.push(command.clone());
+                if state.taken
+                    && let Some(says) = (state.worker)(&command)
+                {
+                    state.reply(self.shards, &command, says);
+                }
+            }
+        }
+        drop(state);
+        acks.into_iter().for_each(|ack| (self.sink)(ack));
+        self.arrived.notify_one();
+    }
+
+    fn unacked(&self) -> usize {
+        0
+    }
+
+    fn assign_replies(&self, shard: ShardId, _: i64) {
+        self.state.lock().unwrap().assigned.insert(shard);
+        self.arrived.notify_one();
+    }
+
+    fn unassign_replies(&self, shard: ShardId) {
+        self.state.lock().unwrap().assigned.remove(&shard);
+    }
+
+    async fn next_replies(&self) -> Vec<(ShardId, Incoming)> {
+        loop {
+            let arrived = self.arrived.notified();
+            {
+                let mut state = self.state.lock().unwrap();
+                let State { replies, assigned, .. } = &mut *state;
+                let (mine, others) = replies.drain(..).partition(|(shard, _)| assigned.contains(shard));
+                *replies = others;
+                let mine: VecDeque<_> = mine;
+                if !mine.is_empty() {
+                    return mine.into();
+                }
+            }
+            arrived.await;
+        }
+    }
+
+    async fn reply_end(&self, shard: ShardId) -> Result<i64, BusError> {
+        let state = self.state.lock().unwrap();
+        Ok(state.ends.get(&("saga.replies".to_owned(), i32::from(shard.0))).copied().unwrap_or_default())
+    }
+
+    async fn progress(&self, topic: &str) -> Result<Vec<Progress>, BusError> {
+        let state = self.state.lock().unwrap();
+        let partitions = state.ends.iter().filter(|((name, _), _)| name == topic);
+        let progress = partitions.map(|((_, partition), end)| Progress {
+            partition: *partition,
+            begin: 0,
+            end: *end,
+            committed: Some(if state.taken { *end } else { 0 }),
+        });
+        Ok(progress.collect())
+    }
+
+    async fn ping(&self) -> Result<(), BusError> {
+        Ok(())
+    }
+
+    async fn flush(&self, _: Duration) {}
+}

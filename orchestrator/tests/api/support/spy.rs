@@ -1,0 +1,199 @@
+//! A store that is watched, and may be away.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+use async_trait::async_trait;
+use orchestrator::store::memory::MemoryStore;
+use orchestrator::store::rows::{
+    AdminAnswer, AdminRequest, Batch, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow, IdempotencyKey,
+    KeyRecord, Page, RequestStatus, SagaRecord, ShardGrant, Untaken,
+};
+use orchestrator::store::{Committed, InstanceId, Membership, Result, Store, StoreError};
+use saga_model::ids::{ShardCount, ShardId};
+use saga_model::micros::Millis;
+use saga_model::{Definition, SagaId};
+use uuid::Uuid;
+
+pub struct Spy {
+    inner: MemoryStore,
+    requests: Mutex<Vec<AdminRequest>>,
+    started: Mutex<Vec<SagaId>>,
+    standing: AtomicU8,
+    /// Requests to owners are not seen by them.
+    deaf: AtomicBool,
+}
+
+const UP: u8 = 0;
+const AWAY: u8 = 1;
+const SILENT: u8 = 2;
+
+impl Spy {
+    pub fn new(inner: MemoryStore) -> Self {
+        let (requests, started) = (Mutex::default(), Mutex::default());
+        Self { inner, requests, started, standing: AtomicU8::new(UP), deaf: AtomicBool::new(false) }
+    }
+
+    /// From now on every question is refused.
+    pub fn away(&self) {
+        self.standing.store(AWAY, Ordering::SeqCst);
+    }
+
+    /// From now on no question is answered.
+    pub fn silent(&self) {
+        self.standing.store(SILENT, Ordering::SeqCst);
+    }
+
+    /// It answers again.
+    pub fn back(&self) {
+        self.standing.store(UP, Ordering::SeqCst);
+    }
+
+    /// From now on no owner sees what operators ask for.
+    pub fn deaf(&self) {
+        self.deaf.store(true, Ordering::SeqCst);
+    }
+
+    /// How many sagas were stored.
+    pub fn started(&self) -> usize {
+        self.started.lock().unwrap().len()
+    }
+
+    /// The audit, oldest first.
+    pub fn audit(&self) -> Vec<AdminRequest> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    async fn check(&self) -> Result<()> {
+        match self.standing.load(Ordering::SeqCst) {
+            UP => Ok(()),
+            AWAY => Err(StoreError::Unavailable("connection refused".to_owned())),
+            _ => std::future::pending().await,
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Spy {
+    async fn pin_definition(&self, definition: &Definition) -> Result<DefinitionId> {
+        self.inner.pin_definition(definition).await
+    }
+
+    async fn definitions(&self) -> Result<Vec<(DefinitionId, Definition)>> {
+        self.check().await?;
+        self.inner.definitions().await
+    }
+
+    async fn shard_count(&self) -> Result<ShardCount> {
+        self.inner.shard_count().await
+    }
+
+    async fn heartbeat(&self, instance: &InstanceId, lease: Millis) -> Result<Membership> {
+        self.check().await?;
+        self.inner.heartbeat(instance, lease).await
+    }
+
+    async fn take_shard(&self, shard: ShardId, instance: &InstanceId, lease: Millis) -> Result<Option<ShardGrant>> {
+        self.check().await?;
+        self.inner.take_shard(shard, instance, lease).await
+    }
+
+    async fn release_shard(&self, shard: ShardId, epoch: u64) -> Result<()> {
+        self.check().await?;
+        self.inner.release_shard(shard, epoch).await
+    }
+
+    async fn leave(&self, instance: &InstanceId) -> Result<()> {
+        self.inner.leave(instance).await
+    }
+
+    async fn live_sagas(&self, shard: ShardId, after: Option<SagaId>, limit: usize) -> Result<Vec<SagaRecord>> {
+        self.check().await?;
+        self.inner.live_sagas(shard, after, limit).await
+    }
+
+    async fn rows_after(&self, shard: ShardId, after: u64, limit: usize) -> Result<Vec<HistoryRow>> {
+        self.check().await?;
+        self.inner.rows_after(shard, after, limit).await
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<Committed> {
+        self.check().await?;
+        // Held over the commit, so that whoever sees the saga sees it counted.
+        let committed = self.inner.commit(batch).await?;
+        if committed == Committed::All {
+            self.started.lock().unwrap().extend(batch.inserts.iter().map(|write| write.record.saga.id));
+            let mut requests = self.requests.lock().unwrap();
+            for answer in &batch.answers {
+                let request = requests.iter_mut().find(|request| request.id == answer.request).unwrap();
+                request.status = answer.status;
+                request.code.clone_from(&answer.code);
+                request.detail.clone_from(&answer.detail);
+            }
+        }
+        Ok(committed)
+    }
+
+    async fn sagas(&self, ids: &[SagaId]) -> Result<Vec<SagaRecord>> {
+        self.check().await?;
+        self.inner.sagas(ids).await
+    }
+
+    async fn history(&self, saga: SagaId) -> Result<Vec<HistoryRow>> {
+        self.check().await?;
+        self.inner.history(saga).await
+    }
+
+    async fn orders_of(&self, user: Uuid, offset: u64, limit: u64) -> Result<Page<SagaRecord>> {
+        self.check().await?;
+        self.inner.orders_of(user, offset, limit).await
+    }
+
+    async fn key(&self, key: &IdempotencyKey) -> Result<Option<KeyRecord>> {
+        self.check().await?;
+        self.inner.key(key).await
+    }
+
+    async fn untaken(&self, shard: ShardId) -> Result<Untaken> {
+        self.check().await?;
+        self.inner.untaken(shard).await
+    }
+
+    async fn put_request(&self, request: &AdminRequest) -> Result<()> {
+        self.check().await?;
+        self.requests.lock().unwrap().push(request.clone());
+        self.inner.put_request(request).await
+    }
+
+    async fn pending_requests(&self, shards: &[ShardId]) -> Result<Vec<AdminRequest>> {
+        self.check().await?;
+        if self.deaf.load(Ordering::SeqCst) {
+            return Ok(Vec::new());
+        }
+        self.inner.pending_requests(shards).await
+    }
+
+    async fn answers(&self, requests: &[Uuid]) -> Result<Vec<AdminAnswer>> {
+        self.check().await?;
+        self.inner.answers(requests).await
+    }
+
+    async fn withdraw_request(&self, request: Uuid) -> Result<bool> {
+        self.check().await?;
+        let withdrawn = self.inner.withdraw_request(request).await?;
+        if withdrawn {
+            let mut requests = self.requests.lock().unwrap();
+            requests.iter_mut().find(|known| known.id == request).unwrap().status = RequestStatus::Withdrawn;
+        }
+        Ok(withdrawn)
+    }
+
+    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<Page<DeadLetter>> {
+        self.check().await?;
+        self.inner.dead_letters(filter).await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.check().await
+    }
+}

@@ -1,0 +1,198 @@
+//! One statement over the batch. What it does not claim is read in a second one.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use saga_model::state::Kind;
+use sqlx::{FromRow, PgPool, Row as _};
+use uuid::Uuid;
+
+use super::{Status, Stored, round_of, row_of, stored_round};
+use crate::clock;
+use crate::ledger::{ClaimId, Ending, Judgement, Question, Record, judge, undone};
+use crate::trouble::Trouble;
+
+/// [`judge`] in SQL, as far as it claims something (a test keeps the two in step). Time is the database's.
+const CLAIM: &str = "\
+INSERT INTO worker_ledger AS l \
+    (saga_id, step, round, status, unsettled, claim, lease_until, undo_round, undone) \
+SELECT q.saga_id, q.step, q.round, CASE WHEN q.undo THEN 5 ELSE 0 END, NOT q.undo, \
+    CASE WHEN q.undo THEN 0 ELSE $5 END, CASE WHEN q.undo THEN 0 ELSE clock.now + $6 END, \
+    CASE WHEN q.undo THEN q.round ELSE 0 END, false \
+FROM unnest($1::uuid[], $2::text[], $3::int4[], $4::bool[]) AS q(saga_id, step, round, undo), \
+    (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8 AS now) AS clock \
+ORDER BY q.saga_id, q.step \
+ON CONFLICT (saga_id, step) DO UPDATE SET \
+    round = CASE WHEN excluded.status = 5 OR l.status = 0 THEN l.round ELSE excluded.round END, \
+    status = CASE WHEN excluded.status = 5 THEN 3 ELSE 0 END, \
+    unsettled = CASE WHEN excluded.status = 5 THEN l.unsettled ELSE true END, \
+    claim = $5, \
+    lease_until = (extract(epoch FROM clock_timestamp()) * 1000000)::int8 + $6, \
+    undo_round = greatest(l.undo_round, excluded.undo_round) \
+WHERE CASE WHEN excluded.status = 0 \
+    THEN (l.status = 0 AND excluded.round >= l.round AND (l.claim = $5 OR \
+            l.lease_until <= (extract(epoch FROM clock_timestamp()) * 1000000)::int8)) \
+        OR (l.status IN (1, 2) AND excluded.round > l.round) \
+    ELSE (l.status IN (0, 3) AND (l.claim = $5 OR \
+            l.lease_until <= (extract(epoch FROM clock_timestamp()) * 1000000)::int8)) \
+        OR l.status IN (1, 2) \
+        OR (l.status = 4 AND excluded.undo_round > l.undo_round) END \
+RETURNING saga_id, step, round, status, unsettled, trace, xmax = 0 AS fresh";
+
+const READ: &str = "\
+SELECT l.round, l.status, l.unsettled, l.claim, l.lease_until, l.undo_round, l.undone, l.output, l.error_code, \
+    l.error_message, l.trace, q.i, (extract(epoch FROM clock_timestamp()) * 1000000)::int8 AS now \
+FROM unnest($1::uuid[], $2::text[], $3::int8[]) AS q(saga_id, step, i) \
+JOIN worker_ledger l ON l.saga_id = q.saga_id AND l.step = q.step";
+
+const RECORD: &str = "\
+UPDATE worker_ledger l SET status = coalesce(r.status, l.status), unsettled = l.unsettled AND r.status IS NULL, \
+    lease_until = 0, undone = r.undone, output = r.output, error_code = r.error_code, \
+    error_message = r.error_message, trace = coalesce(r.trace, l.trace) \
+FROM unnest($1::uuid[], $2::text[], $3::int2[], $4::bool[], $5::text[], $6::text[], $7::text[], $8::text[]) \
+    AS r(saga_id, step, status, undone, output, error_code, error_message, trace) \
+WHERE l.saga_id = r.saga_id AND l.step = r.step AND l.claim = $9 AND l.status IN (0, 3) \
+RETURNING l.saga_id, l.step";
+
+pub(super) async fn claim(
+    pool: &PgPool,
+    claim: ClaimId,
+    lease: Duration,
+    questions: &[Question],
+) -> Result<Vec<Judgement>, Trouble> {
+    let sagas: Vec<Uuid> = questions.iter().map(|question| question.key.saga.uuid()).collect();
+    let steps: Vec<&str> = questions.iter().map(|question| &*question.key.step).collect();
+    let rounds: Vec<i32> = questions.iter().map(|question| stored_round(question.key.round)).collect();
+    let undo: Vec<bool> = questions.iter().map(|question| question.kind == Kind::Compensate).collect();
+    let rows = sqlx::query(CLAIM)
+        .bind(&sagas)
+        .bind(&steps)
+        .bind(&rounds)
+        .bind(&undo)
+        .bind(claim.0)
+        .bind(clock::micros_of(lease))
+        .fetch_all(pool)
+        .await?;
+    let places = places(&sagas, &steps);
+    let mut judgements: Vec<Option<Judgement>> = vec![None; questions.len()];
+    for row in rows {
+        let place = places.get(&(row.try_get(0)?, row.try_get(1)?)).copied();
+        if let Some(place) = place {
+            judgements[place] = Some(claimed(&row, &questions[place])?);
+        }
+    }
+    read_rest(pool, claim, questions, (&sagas, &steps), &mut judgements).await?;
+    // What is still none was there for the first statement and not for the second, which cannot be, or the other way
+    // round, which is a race with a claim elsewhere: asking again decides it.
+    Ok(judgements.into_iter().map(|judgement| judgement.unwrap_or(Judgement::Busy)).collect())
+}
+
+fn places<'a>(sagas: &[Uuid], steps: &[&'a str]) -> HashMap<(Uuid, &'a str), usize> {
+    sagas.iter().copied().zip(steps.iter().copied()).enumerate().map(|(place, key)| (key, place)).collect()
+}
+
+/// What a row that was claimed, or made, asks for.
+fn claimed(row: &sqlx::postgres::PgRow, question: &Question) -> Result<Judgement, Trouble> {
+    let (round, status): (i32, i16) = (row.try_get(2)?, row.try_get(3)?);
+    let (unsettled, fresh): (bool, bool) = (row.try_get(4)?, row.try_get(6)?);
+    let round = round_of(round)?;
+    Ok(match Status::from_code(status) {
+        Some(Status::Tombstone) => Judgement::Answer(undone(false)),
+        Some(Status::Undoing) => Judgement::Undo { settle: unsettled.then_some(round), trace: row.try_get(5)? },
+        Some(Status::Running) if round < question.key.round => Judgement::Settle { round },
+        Some(Status::Running) => Judgement::Act { repeated: !fresh },
+        Some(Status::Succeeded | Status::Rejected | Status::UndoRefused) | None => {
+            return Err(Trouble::Poison(format!("a claim left worker_ledger in state {status}")));
+        }
+    })
+}
+
+/// Reads the rows that were not claimed, and answers from them.
+async fn read_rest(
+    pool: &PgPool,
+    claim: ClaimId,
+    questions: &[Question],
+    (sagas, steps): (&[Uuid], &[&str]),
+    judgements: &mut [Option<Judgement>],
+) -> Result<(), Trouble> {
+    let rest: Vec<usize> = (0..questions.len()).filter(|place| judgements[*place].is_none()).collect();
+    if rest.is_empty() {
+        return Ok(());
+    }
+    let rows = sqlx::query(READ)
+        .bind(rest.iter().map(|place| sagas[*place]).collect::<Vec<_>>())
+        .bind(rest.iter().map(|place| steps[*place]).collect::<Vec<_>>())
+        .bind(rest.iter().map(|place| *place as i64).collect::<Vec<_>>())
+        .fetch_all(pool)
+        .await?;
+    for row in rows {
+        let (place, now): (i64, i64) = (row.try_get("i")?, row.try_get("now")?);
+        let place = usize::try_from(place).unwrap_or(usize::MAX);
+        let known = row_of(Stored::from_row(&row)?)?;
+        if let Some(question) = questions.get(place) {
+            let judgement = judge(Some(&known), question, claim.0, now, now).judgement;
+            // Only an answer may be taken from a row that is not claimed. All else changed between the two statements.
+            let answers = matches!(judgement, Judgement::Answer(_));
+            judgements[place] = Some(if answers { judgement } else { Judgement::Busy });
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn record(pool: &PgPool, claim: ClaimId, records: &[Record]) -> Result<Vec<bool>, Trouble> {
+    let sagas: Vec<Uuid> = records.iter().map(|record| record.saga.uuid()).collect();
+    let steps: Vec<&str> = records.iter().map(|record| &*record.step).collect();
+    let columns: Vec<Columns<'_>> = records.iter().map(|record| Columns::of(&record.ending)).collect();
+    let rows = sqlx::query(RECORD)
+        .bind(&sagas)
+        .bind(&steps)
+        .bind(columns.iter().map(|columns| columns.status.map(|status| status as i16)).collect::<Vec<_>>())
+        .bind(columns.iter().map(|columns| columns.undone).collect::<Vec<_>>())
+        .bind(columns.iter().map(|columns| columns.output).collect::<Vec<_>>())
+        .bind(columns.iter().map(|columns| columns.error.map(|(code, _)| code)).collect::<Vec<_>>())
+        .bind(columns.iter().map(|columns| columns.error.map(|(_, message)| message)).collect::<Vec<_>>())
+        .bind(records.iter().map(|record| record.trace.as_deref()).collect::<Vec<_>>())
+        .bind(claim.0)
+        .fetch_all(pool)
+        .await?;
+    let places = places(&sagas, &steps);
+    let mut held = vec![false; records.len()];
+    for row in rows {
+        if let Some(place) = places.get(&(row.try_get(0)?, row.try_get(1)?)) {
+            held[*place] = true;
+        }
+    }
+    Ok(held)
+}
+
+/// What an ending changes.
+#[derive(Default)]
+struct Columns<'a> {
+    /// None leaves the row open.
+    status: Option<Status>,
+    undone: bool,
+    output: Option<&'a str>,
+    error: Option<(&'a str, &'a str)>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(ending: &'a Ending) -> Self {
+        match ending {
+            Ending::Succeeded(output) => {
+                Self { status: Some(Status::Succeeded), output: Some(output.get()), ..Self::default() }
+            }
+            Ending::Rejected(error) => {
+                let error = Some((error.code.as_str(), error.message.as_str()));
+                Self { status: Some(Status::Rejected), error, ..Self::default() }
+            }
+            Ending::Undone { was_there } => {
+                Self { status: Some(Status::Tombstone), undone: *was_there, ..Self::default() }
+            }
+            Ending::UndoRefused(error) => {
+                let error = Some((error.code.as_str(), error.message.as_str()));
+                Self { status: Some(Status::UndoRefused), error, ..Self::default() }
+            }
+            Ending::Open => Self::default(),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Calling the participant, and what its answers mean to the ledger and to the one who asked.
+
+use saga_model::state::{Failure, Outcome};
+use tower::ServiceExt;
+
+use super::Runtime;
+use super::read::Item;
+use crate::layers::{Call, InTime, Jobs};
+use crate::ledger::{Answer, Ending, undone};
+use crate::participant::{Acted, Job, Participant, Settled, Undone};
+use crate::patience::Hopeless;
+
+/// What a wave has to do.
+pub(super) struct Plan<T> {
+    act: Vec<(Item<T>, Job<T>)>,
+    /// Actions of an earlier round, before the command's own question is asked again.
+    settle: Vec<(Item<T>, Job<T>)>,
+    /// Compensations that can go ahead, and those whose action has to be settled before.
+    undo: Vec<Item<T>>,
+    settle_and_undo: Vec<(Item<T>, Job<T>)>,
+}
+
+/// How the work for a command ended.
+pub(super) struct Done<T> {
+    pub(super) item: Item<T>,
+    pub(super) ending: Ending,
+    /// None if it was not the command's own question.
+    pub(super) answer: Option<Answer>,
+}
+
+impl<T> Default for Plan<T> {
+    fn default() -> Self {
+        Self { act: Vec::new(), settle: Vec::new(), undo: Vec::new(), settle_and_undo: Vec::new() }
+    }
+}
+
+impl<T> Plan<T> {
+    pub(super) fn act(&mut self, item: Item<T>, repeated: bool) {
+        let job = item.job(item.key.round, repeated);
+        self.act.push((item, job));
+    }
+
+    pub(super) fn settle(&mut self, item: Item<T>, round: u32) {
+        let job = item.job(round, true);
+        self.settle.push((item, job));
+    }
+
+    pub(super) fn undo(&mut self, item: Item<T>, settle: Option<u32>) {
+        match settle {
+            None => self.undo.push(item),
+            Some(round) => {
+                let job = item.job(round, true);
+                self.settle_and_undo.push((item, job));
+            }
+        }
+    }
+}
+
+impl<P: Participant> Runtime<P> {
+    /// Does what is planned: actions beside settling and undoing, which are about other sagas.
+    pub(super) async fn work(&self, plan: Plan<P::Task>) -> Result<Vec<Done<P::Task>>, Hopeless> {
+        let Plan { act, settle, undo, settle_and_undo } = plan;
+        let (acted, undone) = tokio::join!(self.act(act), self.settle_then_undo(settle, undo, settle_and_undo));
+        let mut done = acted?;
+        done.extend(undone?);
+        Ok(done)
+    }
+
+    async fn act(&self, work: Vec<(Item<P::Task>, Job<P::Task>)>) -> Result<Vec<Done<P::Task>>, Hopeless> {
+        let (items, jobs): (Vec<_>, Vec<_>) = work.into_iter().unzip();
+        let answers = self.call(&self.calls.act, jobs).await?;
+        let end = |(item, acted)| {
+            let (ending, answer) = match acted {
+                Reached::Answer(Acted::Done(output)) => {
+                    let answer = Answer { outcome: Outcome::Succeeded, output: Some(output.clone()), error: None };
+                    (Ending::Succeeded(output), answer)
+                }
+                Reached::Answer(Acted::Refused(why)) => (Ending::Rejected(why.clone()), failed(Outcome::Rejected, why)),
+                Reached::Answer(Acted::Retry(why)) => (Ending::Open, failed(Outcome::Retryable, why)),
+                Reached::Answer(Acted::Unknown(why)) => (Ending::Open, failed(Outcome::Unknown, why)),
+                Reached::TooLate(why) => (Ending::Open, failed(Outcome::Unknown, why)),
+            };
+            Done { item, ending, answer: Some(answer) }
+        };
+        Ok(items.into_iter().zip(answers).map(end).collect())
+    }
+
+    async fn settle_then_undo(
+        &self,
+        settle: Vec<(Item<P::Task>, Job<P::Task>)>,
+        mut undo: Vec<Item<P::Task>>,
+        settle_and_undo: Vec<(Item<P::Task>, Job<P::Task>)>,
+    ) -> Result<Vec<Done<P::Task>>, Hopeless> {
+        let (items, jobs): (Vec<_>, Vec<_>) = settle.into_iter().unzip();
+        let (undo_items, undo_jobs): (Vec<_>, Vec<_>) = settle_and_undo.into_iter().unzip();
+        let answers = self.call(&self.calls.settle, jobs.into_iter().chain(undo_jobs).collect()).await?;
+        let mut answers = answers.into_iter();
+        let mut done: Vec<Done<P::Task>> = items.into_iter().zip(answers.by_ref()).map(settled).collect();
+        for (item, answer) in undo_items.into_iter().zip(answers) {
+            match answer {
+                // Either way the effect is known now, and what stands of it the undo will find.
+                Reached::Answer(Settled::Stands(_) | Settled::Absent) => undo.push(item),
+                Reached::TooLate(why) => {
+                    done.push(Done { item, ending: Ending::Open, answer: Some(failed(Outcome::Unknown, why)) });
+                }
+            }
+        }
+        let jobs = undo.iter().map(|item| item.job(item.key.round, true)).collect();
+        let answers = self.call(&self.calls.undo, jobs).await?;
+        done.extend(undo.into_iter().zip(answers).map(undone_or_not));
+        Ok(done)
+    }
+
+    /// Calls the participant for jobs, if there are any, until nothing that it needs is away.
+    async fn call<A: Send + 'static>(
+        &self,
+        call: &Call<P::Task, A>,
+        jobs: Vec<Job<P::Task>>,
+    ) -> Result<Vec<Reached<A>>, Hopeless> {
+        if jobs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let jobs: Jobs<P::Task> = jobs.into();
+        let answers = self.around.patience.insist(|| call.clone().oneshot(jobs.clone())).await?;
+        Ok(match answers {
+            InTime::Yes(answers) => answers.into_iter().map(Reached::Answer).collect(),
+            InTime::No { limit } => {
+                let message = format!("took longer than {} ms", limit.as_millis());
+                jobs.iter().map(|_| Reached::TooLate(Failure::new("TIMEOUT", message.clone()))).collect()
+            }
+        })
+    }
+}
+
+/// An answer of the participant, or none in time.
+enum Reached<A> {
+    Answer(A),
+    TooLate(Failure),
+}
+
+/// An action of an earlier round, settled: its question is decided, the command's own is asked again.
+fn settled<T>((item, answer): (Item<T>, Reached<Settled>)) -> Done<T> {
+    let (ending, answer) = match answer {
+        Reached::Answer(Settled::Stands(output)) => (Ending::Succeeded(output), None),
+        Reached::Answer(Settled::Absent) => {
+            let why = Failure::new("SUPERSEDED", "a later round was asked for before this one was done");
+            (Ending::Rejected(why), None)
+        }
+        Reached::TooLate(why) => (Ending::Open, Some(failed(Outcome::Unknown, why))),
+    };
+    Done { item, ending, answer }
+}
+
+fn undone_or_not<T>((item, answer): (Item<T>, Reached<Undone>)) -> Done<T> {
+    let (ending, answer) = match answer {
+        Reached::Answer(Undone::Done { was_there }) => (Ending::Undone { was_there }, undone(was_there)),
+        Reached::Answer(Undone::Refused(why)) => (Ending::UndoRefused(why.clone()), failed(Outcome::Rejected, why)),
+        Reached::Answer(Undone::Retry(why)) => (Ending::Open, failed(Outcome::Retryable, why)),
+        Reached::Answer(Undone::Unknown(why)) => (Ending::Open, failed(Outcome::Unknown, why)),
+        Reached::TooLate(why) => (Ending::Open, failed(Outcome::Unknown, why)),
+    };
+    Done { item, ending, answer: Some(answer) }
+}
+
+fn failed(outcome: Outcome, why: Failure) -> Answer {
+    Answer { outcome, output: None, error: Some(why) }
+}

@@ -1,0 +1,5 @@
+//! The tables of the stock.
+
+pub mod generation;
+pub mod level;
+pub mod reservation;
