@@ -7,6 +7,17 @@ use search::saga::*;
 fn main() {
     let a: Vec<String> = std::env::args().collect();
     let def = &a[1];
+    if def == "leases" {
+        let n = |i: usize| a[i].parse::<u8>().unwrap();
+        let size = search::leases::Size { sagas: n(2), rows: n(3), takeovers: n(4), crashes: n(5), doubts: n(6), repeats: n(7) };
+        let twin = a.get(8).map(|n| search::leases::Twin::ALL[n.parse::<usize>().unwrap()]);
+        let w = search::leases::World::new(size, twin).unwrap();
+        let p = Progress::default();
+        let f = explore(&w, Limits { threads: 2, states: 30_000_000 }, &p);
+        println!("{} states {} steps depth {} complete {} {:?} mem {}M", f.states, f.steps, f.depth, f.complete, f.took, memory_stats::memory_stats().unwrap().physical_mem >> 20);
+        if let Some(v) = f.violation { println!("{}", v.what); for l in v.trace { println!("  {l}"); } for l in v.way { println!("   ..{l}"); } }
+        return;
+    }
     let verbs: u8 = a[2].parse().unwrap();
     let fails: u8 = a[3].parse().unwrap();
     let twin = a.get(4).map(|n| Twin::ALL[n.parse::<usize>().unwrap()]);
@@ -27,5 +38,5 @@ fn main() {
         f
     });
     println!("{} states {} steps depth {} complete {} {:?} pages {}", f.states, f.steps, f.depth, f.complete, f.took, w.book.pages());
-    if let Some(v) = f.violation { println!("{}", v.what); for l in v.trace { println!("  {l}"); } }
+    if let Some(v) = f.violation { println!("{}", v.what); for l in v.trace { println!("  {l}"); } for l in v.way { println!("   ..{l}"); } }
 }

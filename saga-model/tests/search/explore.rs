@@ -27,8 +27,8 @@ pub trait Model: Sync {
     /// What is wrong with a state that was reached for the first time.
     ///
     /// # Errors
-    /// The property that is broken, as a sentence.
-    fn check(&self, state: &Self::State) -> Result<(), String>;
+    /// The property that is broken.
+    fn check(&self, state: &Self::State) -> Result<(), Wrong>;
 
     /// A step as a line for people.
     fn tell(&self, from: &Self::State, action: Self::Action) -> String;
@@ -46,6 +46,20 @@ impl<M: Model + ?Sized> Steps<M> {
 
     pub fn broken(&mut self, action: M::Action, what: String) {
         self.list.push((action, Err(what)));
+    }
+}
+
+/// A property that does not hold.
+#[derive(Debug)]
+pub struct Wrong {
+    pub what: String,
+    /// How it comes to that from the state in which it is said, if that takes more steps.
+    pub way: Vec<String>,
+}
+
+impl From<String> for Wrong {
+    fn from(what: String) -> Self {
+        Self { what, way: Vec::new() }
     }
 }
 
@@ -85,6 +99,8 @@ pub struct Found {
 pub struct Violation {
     pub what: String,
     pub trace: Vec<String>,
+    /// What follows if all goes well from there on, where only that shows what is wrong.
+    pub way: Vec<String>,
 }
 
 /// States that go from hand to hand together.
@@ -107,7 +123,7 @@ struct Broken {
     from: u32,
     /// None if the state itself is wrong.
     step: Option<u16>,
-    what: String,
+    wrong: Wrong,
 }
 
 struct Search<'m, M: Model> {
@@ -138,8 +154,8 @@ pub fn explore<M: Model>(model: &M, limits: Limits, progress: &Progress) -> Foun
     let start = model.start();
     search.seen.insert(fingerprint(&start));
     progress.states.store(1, Relaxed);
-    if let Err(what) = model.check(&start) {
-        *lock(&search.broken) = Some(Broken { from: 0, step: None, what });
+    if let Err(wrong) = model.check(&start) {
+        *lock(&search.broken) = Some(Broken { from: 0, step: None, wrong });
     }
     lock(&search.todo).push(Chunk { first: 0, states: vec![start], from: Vec::new() });
     let mut depth = 0;
@@ -204,10 +220,10 @@ impl<M: Model> Search<'_, M> {
                 for (number, (_, step)) in (0..).zip(steps.list.drain(..)) {
                     let wrong = match step {
                         Ok(next) => self.visit(&mut found, ordinal, number, next),
-                        Err(what) => Some(what),
+                        Err(what) => Some(what.into()),
                     };
-                    if let Some(what) = wrong {
-                        lock(&self.broken).get_or_insert(Broken { from: ordinal, step: Some(number), what });
+                    if let Some(wrong) = wrong {
+                        lock(&self.broken).get_or_insert(Broken { from: ordinal, step: Some(number), wrong });
                     }
                 }
             }
@@ -218,7 +234,7 @@ impl<M: Model> Search<'_, M> {
     }
 
     /// Notes a state, unless it is known; answers with what is wrong with it.
-    fn visit(&self, found: &mut Chunk<M::State>, from: u32, number: u16, state: M::State) -> Option<String> {
+    fn visit(&self, found: &mut Chunk<M::State>, from: u32, number: u16, state: M::State) -> Option<Wrong> {
         if !self.seen.insert(fingerprint(&state)) {
             return None;
         }
@@ -259,7 +275,8 @@ fn retrace<M: Model>(model: &M, from: &[u32], choice: &[u16], broken: Broken) ->
             Err(_) => break,
         }
     }
-    Violation { what: broken.what, trace }
+    let Wrong { what, way } = broken.wrong;
+    Violation { what, trace, way }
 }
 
 pub fn fingerprint<S: Hash>(state: &S) -> u128 {

@@ -12,7 +12,7 @@ use super::tell;
 use super::truth;
 use super::twin::Twin;
 use super::worker::{Answer, Command, Move, Worker};
-use crate::search::explore::{Model, Steps};
+use crate::search::explore::{Model, Steps, Wrong};
 
 /// Steps that a definition may have here.
 pub const STEPS: usize = 3;
@@ -146,12 +146,12 @@ impl Model for World {
         }
     }
 
-    fn check(&self, state: &State) -> Result<(), String> {
+    fn check(&self, state: &State) -> Result<(), Wrong> {
         truth::check(&self.book.definition, &self.book.page(state.page).saga, &state.workers)?;
         // A twin may well be unable to end; that is not what it is refuted for.
         match self.trouble.twin {
             Some(_) => Ok(()),
-            None => self.fair.ends(&self.book, state),
+            None => Ok(self.fair.ends(&self.book, state)?),
         }
     }
 
