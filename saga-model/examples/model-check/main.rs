@@ -7,13 +7,24 @@ use search::saga::*;
 fn main() {
     let a: Vec<String> = std::env::args().collect();
     let def = &a[1];
+    if def == "stock" {
+        let n = |i: usize| a[i].parse::<u8>().unwrap();
+        let size = search::stock::Size { orders: n(2), on_hand: n(3), flushes: n(4), restarts: n(5), pauses: n(6), crashes: n(7) };
+        let twin = a.get(8).map(|n| search::stock::Twin::ALL[n.parse::<usize>().unwrap()]);
+        let w = search::stock::World::new(size, twin).unwrap();
+        let p = Progress::default();
+        let f = explore(&w, Limits { threads: 2, states: 30_000_000 }, &p);
+        println!("{} states {} steps depth {} complete {} {:?} mem {}M", f.states, f.steps, f.depth, f.complete, f.took, memory_stats::memory_stats().unwrap().physical_mem >> 20);
+        if let Some(v) = f.violation { println!("{}", v.what); for l in v.trace { println!("  {l}"); } for l in v.way { println!("   ..{l}"); } }
+        return;
+    }
     if def == "leases" {
         let n = |i: usize| a[i].parse::<u8>().unwrap();
         let size = search::leases::Size { sagas: n(2), rows: n(3), takeovers: n(4), crashes: n(5), doubts: n(6), repeats: n(7) };
         let twin = a.get(8).map(|n| search::leases::Twin::ALL[n.parse::<usize>().unwrap()]);
         let w = search::leases::World::new(size, twin).unwrap();
         let p = Progress::default();
-        let f = explore(&w, Limits { threads: 2, states: 30_000_000 }, &p);
+        let f = explore(&w, Limits { threads: 2, states: 400_000_000 }, &p);
         println!("{} states {} steps depth {} complete {} {:?} mem {}M", f.states, f.steps, f.depth, f.complete, f.took, memory_stats::memory_stats().unwrap().physical_mem >> 20);
         if let Some(v) = f.violation { println!("{}", v.what); for l in v.trace { println!("  {l}"); } for l in v.way { println!("   ..{l}"); } }
         return;

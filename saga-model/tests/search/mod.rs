@@ -4,3 +4,4 @@ pub mod explore;
 pub mod leases;
 pub mod saga;
 pub mod seen;
+pub mod stock;

@@ -1,0 +1,18 @@
+//! Model 3: Redis in front of SQL. Two inventory workers sell one product; Redis loses its memory, workers freeze and
+//! die between any two of their calls.
+//!
+//! The steps are those of `workers/src/shop/stock/`: each call of Redis and each transaction is one step, in the order
+//! in which the code makes them, and each stands beside the place where it really is. Sagas are reduced to what they
+//! may ask of an inventory worker: to set one unit apart, to put it back, and to sell it.
+
+pub mod fair;
+pub mod ledger;
+pub mod memory;
+pub mod program;
+pub mod records;
+pub mod tell;
+pub mod twin;
+pub mod world;
+
+pub use twin::Twin;
+pub use world::{Size, World};
