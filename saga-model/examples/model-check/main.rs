@@ -1,53 +1,105 @@
+//! `model-check`: exhaustive searches of small worlds. What they are and what they found: `docs/model-checks.md`.
+//!
+//!     cargo run --release -p saga-model --example model-check -- saga --verbs 2
+
+// What searches the machine is a program: unlike the machine it has threads, clocks and sets.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
+
+mod arguments;
+mod progress;
+mod report;
 #[path = "../../tests/search/mod.rs"]
 mod search;
 #[path = "../../tests/support/definitions.rs"]
+#[allow(dead_code)] // the tests use more of it
 mod short;
-use search::explore::*;
-use search::saga::*;
-fn main() {
-    let a: Vec<String> = std::env::args().collect();
-    let def = &a[1];
-    if def == "stock" {
-        let n = |i: usize| a[i].parse::<u8>().unwrap();
-        let size = search::stock::Size { orders: n(2), on_hand: n(3), flushes: n(4), restarts: n(5), pauses: n(6), crashes: n(7) };
-        let twin = a.get(8).map(|n| search::stock::Twin::ALL[n.parse::<usize>().unwrap()]);
-        let w = search::stock::World::new(size, twin).unwrap();
-        let p = Progress::default();
-        let f = explore(&w, Limits { threads: 2, states: 30_000_000 }, &p);
-        println!("{} states {} steps depth {} complete {} {:?} mem {}M", f.states, f.steps, f.depth, f.complete, f.took, memory_stats::memory_stats().unwrap().physical_mem >> 20);
-        if let Some(v) = f.violation { println!("{}", v.what); for l in v.trace { println!("  {l}"); } for l in v.way { println!("   ..{l}"); } }
-        return;
+
+use std::process::ExitCode;
+
+use arguments::{Arguments, Limits, Which, WhichTwins};
+use clap::Parser;
+use report::Verdict;
+use search::{leases, saga, stock};
+
+fn main() -> ExitCode {
+    let Arguments { which, limits } = Arguments::parse();
+    match check(&which, limits) {
+        Ok(Verdict::Holds) => ExitCode::SUCCESS,
+        Ok(Verdict::Broken) => ExitCode::FAILURE,
+        Err(what) => {
+            eprintln!("model-check: {what}");
+            ExitCode::from(2)
+        }
     }
-    if def == "leases" {
-        let n = |i: usize| a[i].parse::<u8>().unwrap();
-        let size = search::leases::Size { sagas: n(2), rows: n(3), takeovers: n(4), crashes: n(5), doubts: n(6), repeats: n(7) };
-        let twin = a.get(8).map(|n| search::leases::Twin::ALL[n.parse::<usize>().unwrap()]);
-        let w = search::leases::World::new(size, twin).unwrap();
-        let p = Progress::default();
-        let f = explore(&w, Limits { threads: 2, states: 400_000_000 }, &p);
-        println!("{} states {} steps depth {} complete {} {:?} mem {}M", f.states, f.steps, f.depth, f.complete, f.took, memory_stats::memory_stats().unwrap().physical_mem >> 20);
-        if let Some(v) = f.violation { println!("{}", v.what); for l in v.trace { println!("  {l}"); } for l in v.way { println!("   ..{l}"); } }
-        return;
+}
+
+fn check(which: &Which, limits: Limits) -> Result<Verdict, String> {
+    match which {
+        Which::Saga { definition, verbs, engine_failures } => {
+            let trouble = saga::Trouble { verbs: *verbs, engine_failures: *engine_failures, twin: None };
+            let names = definition.iter().map(|name| search_saga(name, trouble, limits));
+            names.collect::<Result<Vec<_>, _>>().map(Verdict::of)
+        }
+        Which::Leases { size } => search_leases((*size).into(), limits),
+        Which::Stock { size } => search_stock((*size).into(), limits),
+        Which::Twins { of } => twins(*of, limits),
+        Which::All => {
+            let mut all = Vec::new();
+            for which in arguments::everything() {
+                all.push(check(&which, limits)?);
+            }
+            Ok(Verdict::of(all))
+        }
     }
-    let verbs: u8 = a[2].parse().unwrap();
-    let fails: u8 = a[3].parse().unwrap();
-    let twin = a.get(4).map(|n| Twin::ALL[n.parse::<usize>().unwrap()]);
-    let w = World::new(definitions::named(def).unwrap(), Trouble { verbs, engine_failures: fails, twin }).unwrap();
-    let p = Progress::default();
-    let done0 = std::sync::atomic::AtomicBool::new(false);
-    let f = std::thread::scope(|s| {
-        let done = &done0;
-        let (p, w) = (&p, &w);
-        s.spawn(move || while !done.load(std::sync::atomic::Ordering::Relaxed) {
-            std::thread::sleep(std::time::Duration::from_secs(3));
-            let m = memory_stats::memory_stats().unwrap().physical_mem >> 20;
-            eprintln!("{:?} {:?} depth {:?} frontier {:?} pages {} mem {}M", p.states, p.steps, p.depth, p.frontier, w.book.pages(), m);
-            if m > 8000 { p.stop.store(true, std::sync::atomic::Ordering::Relaxed); }
-        });
-        let f = explore(w, Limits { threads: 2, states: 4_000_000_000 }, p);
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
-        f
-    });
-    println!("{} states {} steps depth {} complete {} {:?} pages {}", f.states, f.steps, f.depth, f.complete, f.took, w.book.pages());
-    if let Some(v) = f.violation { println!("{}", v.what); for l in v.trace { println!("  {l}"); } for l in v.way { println!("   ..{l}"); } }
+}
+
+fn search_saga(name: &str, trouble: saga::Trouble, limits: Limits) -> Result<Verdict, String> {
+    let world = saga_world(name, trouble)?;
+    let title = format!(
+        "saga: {name}, {} verbs of operators, {} failures of the engine",
+        trouble.verbs, trouble.engine_failures
+    );
+    let verdict = report::holds(&title, &world, limits);
+    println!("  {} sagas that behave differently, each with its whole history against all invariants", world.pages());
+    Ok(verdict)
+}
+
+fn saga_world(name: &str, trouble: saga::Trouble) -> Result<saga::World, String> {
+    let definition = saga::definitions::named(name).map_err(|error| format!("{name}: {error}"))?;
+    saga::World::new(definition, trouble)
+}
+
+fn search_leases(size: leases::Size, limits: Limits) -> Result<Verdict, String> {
+    let world = leases::World::new(size, None)?;
+    Ok(report::holds(&format!("leases: {size}"), &world, limits))
+}
+
+fn search_stock(size: stock::Size, limits: Limits) -> Result<Verdict, String> {
+    let world = stock::World::new(size, None)?;
+    Ok(report::holds(&format!("stock: {size}"), &world, limits))
+}
+
+/// Each twin has to be refuted. One thread finds the same way each time.
+fn twins(of: Option<WhichTwins>, limits: Limits) -> Result<Verdict, String> {
+    let limits = Limits { threads: Some(1), ..limits };
+    let chosen = |which| of.is_none_or(|of| of == which);
+    let mut all = Vec::new();
+    for twin in saga::Twin::ALL.into_iter().filter(|_| chosen(WhichTwins::Saga)) {
+        let trouble = saga::Trouble { verbs: 0, engine_failures: 0, twin: Some(twin) };
+        let world = saga_world(saga::Twin::DEFINITION, trouble)?;
+        all.push(report::refuted(&format!("saga, broken: {}", twin.name()), &world, limits));
+    }
+    for twin in leases::Twin::ALL.into_iter().filter(|_| chosen(WhichTwins::Leases)) {
+        let world = leases::World::new(twin.size(), Some(twin))?;
+        all.push(report::refuted(&format!("leases, broken: {}", twin.name()), &world, limits));
+    }
+    for twin in stock::Twin::ALL.into_iter().filter(|_| chosen(WhichTwins::Stock)) {
+        let world = stock::World::new(twin.size(), Some(twin))?;
+        all.push(report::refuted(&format!("stock, broken: {}", twin.name()), &world, limits));
+    }
+    for twin in stock::Twin::HARMLESS.into_iter().filter(|_| chosen(WhichTwins::Stock)) {
+        let world = stock::World::new(twin.size(), Some(twin))?;
+        all.push(report::holds(&format!("stock, one guard of two left out: {}", twin.name()), &world, limits));
+    }
+    Ok(Verdict::of(all))
 }

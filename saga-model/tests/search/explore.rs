@@ -12,56 +12,8 @@ use std::time::{Duration, Instant};
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
+use super::model::{Model, Steps, Wrong};
 use super::seen::Seen;
-
-/// Something that has a first state, and steps from one state to others.
-pub trait Model: Sync {
-    type State: Clone + Hash + Send;
-    type Action: Copy;
-
-    fn start(&self) -> Self::State;
-
-    /// All steps from `state`, always in the same order.
-    fn next(&self, state: &Self::State, steps: &mut Steps<Self>);
-
-    /// What is wrong with a state that was reached for the first time.
-    ///
-    /// # Errors
-    /// The property that is broken.
-    fn check(&self, state: &Self::State) -> Result<(), Wrong>;
-
-    /// A step as a line for people.
-    fn tell(&self, from: &Self::State, action: Self::Action) -> String;
-}
-
-/// The steps from a state: each leads to a state or breaks a rule on its way.
-pub struct Steps<M: Model + ?Sized> {
-    list: Vec<(M::Action, Result<M::State, String>)>,
-}
-
-impl<M: Model + ?Sized> Steps<M> {
-    pub fn go(&mut self, action: M::Action, state: M::State) {
-        self.list.push((action, Ok(state)));
-    }
-
-    pub fn broken(&mut self, action: M::Action, what: String) {
-        self.list.push((action, Err(what)));
-    }
-}
-
-/// A property that does not hold.
-#[derive(Debug)]
-pub struct Wrong {
-    pub what: String,
-    /// How it comes to that from the state in which it is said, if that takes more steps.
-    pub way: Vec<String>,
-}
-
-impl From<String> for Wrong {
-    fn from(what: String) -> Self {
-        Self { what, way: Vec::new() }
-    }
-}
 
 /// When to stop.
 #[derive(Clone, Copy)]
@@ -209,7 +161,7 @@ impl<M: Model> Search<'_, M> {
 
     /// Takes chunks of the level until there are none.
     fn work(&self) {
-        let mut steps = Steps { list: Vec::new() };
+        let mut steps = Steps::default();
         let mut found = Chunk::new();
         while !self.is_over() {
             let Some(chunk) = lock(&self.todo).pop() else { break };
@@ -266,7 +218,7 @@ fn retrace<M: Model>(model: &M, from: &[u32], choice: &[u16], broken: Broken) ->
     let mut state = model.start();
     let mut trace = Vec::new();
     for number in choices.into_iter().rev() {
-        let mut steps = Steps { list: Vec::new() };
+        let mut steps = Steps::default();
         model.next(&state, &mut steps);
         let (action, next) = steps.list.swap_remove(usize::from(number));
         trace.push(model.tell(&state, action));

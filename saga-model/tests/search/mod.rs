@@ -2,6 +2,7 @@
 
 pub mod explore;
 pub mod leases;
+pub mod model;
 pub mod saga;
 pub mod seen;
 pub mod stock;

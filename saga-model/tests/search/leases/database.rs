@@ -1,6 +1,5 @@
 //! What is durable: the shard's row, and the history of its sagas.
 
-use super::rules::Sagas;
 use super::twin::Twin;
 
 /// The most rows that a shard gets here.
@@ -77,12 +76,7 @@ pub enum Came {
 }
 
 impl Database {
-    pub const NEW: Self = Self {
-        epoch: 0,
-        published: 0,
-        reply_offset: 0,
-        rows: Rows { sagas: [0; ROWS], count: 0 },
-    };
+    pub const NEW: Self = Self { epoch: 0, published: 0, reply_offset: 0, rows: Rows { sagas: [0; ROWS], count: 0 } };
 
     /// A batch arrives (`store/fence.rs`: `judge`, and the statement `DECIDE` in `store/postgres/statements.rs`).
     ///

@@ -5,7 +5,8 @@ use super::database::ROWS;
 use super::instance::{Holds, Instance};
 use super::tell;
 use super::world::{Action, Left, State, World};
-use crate::search::explore::{Wrong, fingerprint};
+use crate::search::explore::fingerprint;
+use crate::search::model::Wrong;
 use crate::search::seen::Seen;
 
 /// More steps than such a small world needs.
@@ -41,7 +42,8 @@ impl Fair {
         }
         let stored = world.sagas.all().map(|saga| format!("saga {saga} has {}", state.database.rows.of(saga)));
         let stored: Vec<String> = stored.collect();
-        let what = format!("nothing more happens, and not all is done: of {} rows, {}", world.sagas.rows, stored.join(", "));
+        let what =
+            format!("nothing more happens, and not all is done: of {} rows, {}", world.sagas.rows, stored.join(", "));
         Err(Wrong { what, way })
     }
 }

@@ -75,10 +75,19 @@ pub struct Memory {
 pub enum Holds {
     Nothing,
     /// It has taken the shard, with these marks, and has not loaded it yet (`engine/shards.rs`: `load`).
-    Granted { epoch: u8, last_seq: Seq, published: Seq, reply_offset: u8 },
+    Granted {
+        epoch: u8,
+        last_seq: Seq,
+        published: Seq,
+        reply_offset: u8,
+    },
     Loaded(Memory),
     /// A commit is under way: what was drafted, and once it has arrived, the answer.
-    Commits { memory: Memory, batch: Batch, came: Option<Came> },
+    Commits {
+        memory: Memory,
+        batch: Batch,
+        came: Option<Came>,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -91,12 +100,7 @@ pub struct Instance {
 }
 
 impl Instance {
-    pub const NEW: Self = Self {
-        holds: Holds::Nothing,
-        events: Lane::EMPTY,
-        commands: Lane::EMPTY,
-        acks: [0; ROWS],
-    };
+    pub const NEW: Self = Self { holds: Holds::Nothing, events: Lane::EMPTY, commands: Lane::EMPTY, acks: [0; ROWS] };
 
     /// `engine/recover.rs`, `Core::install`: the rows past the watermark are sent again, and of the commands those that
     /// are still pending.

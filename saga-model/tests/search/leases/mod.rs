@@ -4,13 +4,16 @@
 //! orders; each stands beside the place where it really is. Sagas are reduced to what matters for ownership: rows, one
 //! after the other, each with a domain event and (but for the last) a command whose reply leads to the next row.
 
-pub mod database;
-pub mod fair;
-pub mod instance;
-pub mod rules;
-pub mod tell;
-pub mod twin;
-pub mod world;
+mod bus;
+mod database;
+mod fair;
+mod instance;
+mod promises;
+mod rules;
+mod steps;
+mod tell;
+mod twin;
+mod world;
 
 pub use twin::Twin;
 pub use world::{Size, World};

@@ -1,5 +1,7 @@
 //! Broken twins of the engine.
 
+use super::world::Size;
+
 /// A rule that is left out.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Twin {
@@ -36,5 +38,10 @@ impl Twin {
             Self::TakeoverResendsTheAnswered => "a takeover that sends answered commands again",
             Self::OffsetAheadOfEffect => "a reply offset stored before the reply's effect",
         }
+    }
+
+    /// A small world in which it shows.
+    pub fn size(self) -> Size {
+        Size { sagas: 1, rows: 3, takeovers: 2, crashes: 1, doubts: 0, repeats: 0 }
     }
 }

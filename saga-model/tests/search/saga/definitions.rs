@@ -11,6 +11,9 @@ use crate::short;
 /// Budgets of this many attempts keep the space finite and small.
 const ATTEMPTS: u32 = 2;
 
+/// The ones that are searched: with and without a pivot, steps after it, and a closing step.
+pub const ALL: [&str; 5] = [order::NAME, "UP", "UU", "PRZ", "URZ"];
+
 /// `order-fulfilment` itself, or one in short: a letter a step, `U`ndoable, `P`ivot, `R`etriable, closing `Z`.
 ///
 /// # Errors

@@ -61,9 +61,8 @@ impl Replies {
 
     /// Whether this answer of that step's worker may still change something.
     pub fn is_live(&self, step: u8, answer: Answer) -> bool {
-        let asked = |(at, live): &(u8, Answer)| {
-            (*at, live.to.kind, live.to.round) == (step, answer.to.kind, answer.to.round)
-        };
+        let asked =
+            |(at, live): &(u8, Answer)| (*at, live.to.kind, live.to.round) == (step, answer.to.kind, answer.to.round);
         self.live.first().is_some_and(asked) && self.channel.has(answer)
     }
 

@@ -6,14 +6,15 @@ mod channel;
 pub mod definitions;
 mod fair;
 mod live;
+mod moves;
 mod page_checks;
 mod plain;
 mod stimulus;
 mod tell;
 mod truth;
-pub mod twin;
+mod twin;
 mod worker;
-pub mod world;
+mod world;
 
 pub use twin::Twin;
 pub use world::{Trouble, World};

@@ -7,11 +7,11 @@ use saga_model::state::{CommandRef, Deadline, Outcome, Saga, WakeUp};
 use saga_model::{Definition, Micros};
 
 use super::book::Page;
+use super::channel::ATTEMPTS;
 use super::live::Replies;
 use super::plain::plain;
 use super::stimulus::{Ask, Stimulus, asked, event_of};
 use super::twin::{Twin, machine};
-use super::channel::ATTEMPTS;
 use super::worker::{Answer, Command, ROUNDS};
 
 /// The timers that are armed.
@@ -59,9 +59,7 @@ pub fn spurious_timers(definition: &Definition, saga: &Saga, sent: &[CommandRef]
 /// The verbs that are possible. Those that are listed are accepted, all others refused, for the right reason.
 pub fn verbs(definition: &Definition, saga: &Saga, now: Micros) -> Result<Vec<Stimulus>, String> {
     let available = available_actions(definition, saga);
-    let apply = |verb: &Verb| {
-        advance(definition, Some(saga), &asked(verb.clone()), &Actor::Key("ops".to_owned()), now)
-    };
+    let apply = |verb: &Verb| advance(definition, Some(saga), &asked(verb.clone()), &Actor::Key("ops".to_owned()), now);
     let not_allowed = |action| Refused::ActionNotAllowed { action, available: available.clone() };
     let in_hand = saga.question(definition).map(|question| question.step);
     let mut possible = Vec::new();
@@ -78,10 +76,8 @@ pub fn verbs(definition: &Definition, saga: &Saga, now: Micros) -> Result<Vec<St
         }
     }
     let other = definition.steps().find(|(step, _)| Some(*step) != in_hand).map(|(_, def)| def.name.clone());
-    let mut refusals = vec![(
-        Verb::Skip { step: "nothing".to_owned() },
-        Refused::UnknownStep { step: "nothing".to_owned() },
-    )];
+    let mut refusals =
+        vec![(Verb::Skip { step: "nothing".to_owned() }, Refused::UnknownStep { step: "nothing".to_owned() })];
     if let Some(step) = other {
         refusals.push((Verb::Skip { step: step.clone() }, not_allowed(Action::Skip)));
         let why = match available.contains(&Action::Replay) {
@@ -167,6 +163,10 @@ pub fn alike(
     other: &Saga,
     now: Micros,
 ) -> Result<(), String> {
+    let possible = |saga| available_actions(definition, saga);
+    if possible(&page.saga) != possible(other) {
+        return Err(format!("taken for one, but {:?} and {:?} are possible", possible(&page.saga), possible(other)));
+    }
     let replies = page.replies.live.iter().map(|(step, answer)| Stimulus::Reply { step: *step, answer: *answer });
     let all = page.timers.iter().chain(&page.verbs).copied().chain([Stimulus::EngineFails]).chain(replies);
     for stimulus in all {

@@ -31,7 +31,9 @@ pub fn line(world: &World, from: &State, action: Action) -> String {
                 (Move::Retryable, _) => "answers RETRYABLE".to_owned(),
                 (Move::Unknown, _) => "answers UNKNOWN".to_owned(),
                 (Move::Die, _) => "falls silent, its lease ends".to_owned(),
-                (Move::WakeUp { round }, _) => format!("one that fell silent wakes up: the effect of round {round} happens"),
+                (Move::WakeUp { round }, _) => {
+                    format!("one that fell silent wakes up: the effect of round {round} happens")
+                }
             };
             format!("worker {}: {what}", name(step))
         }

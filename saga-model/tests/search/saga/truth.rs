@@ -28,9 +28,10 @@ pub fn check(definition: &Definition, saga: &Saga, workers: &[Worker]) -> Result
         };
         if let Some(promised) = promised.filter(|promised| *promised != stands) {
             let name = &def.name;
+            let phase = format!("{:?}", saga.phase).to_uppercase();
             return Err(match promised {
-                0 => format!("the saga is {:?}, and the effect of {name} stands", saga.phase),
-                _ => format!("the saga is {:?}, and the effect of {name} stands {stands} times", saga.phase),
+                0 => format!("the saga is {phase}, and the effect of {name} stands"),
+                _ => format!("the saga is {phase}, and the effect of {name} stands {stands} times"),
             });
         }
     }

@@ -37,6 +37,9 @@ impl Twin {
         Self::UndoesOnlyWhatIsKnownDone,
     ];
 
+    /// The definition in which each shows soonest.
+    pub const DEFINITION: &str = "UP";
+
     pub fn name(self) -> &'static str {
         match self {
             Self::NoTombstone => "no tombstone",

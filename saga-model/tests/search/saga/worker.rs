@@ -105,7 +105,7 @@ impl Worker {
         self.effects.iter().filter(|effect| **effect == Effect::Stands).count()
     }
 
-    fn effect(&mut self, round: u8) -> &mut Effect {
+    pub(super) fn effect(&mut self, round: u8) -> &mut Effect {
         &mut self.effects[usize::from(round) - 1]
     }
 
@@ -134,8 +134,7 @@ impl Worker {
                 | Ledger::Succeeded { .. }
                 | Ledger::Rejected { .. }
                 | Ledger::UndoRefused { .. } => {
-                    self.ledger =
-                        Ledger::Undoing { asked: command.round, attempt: command.attempt, alive: true };
+                    self.ledger = Ledger::Undoing { asked: command.round, attempt: command.attempt, alive: true };
                     Some((self, None))
                 }
             },
@@ -150,7 +149,9 @@ impl Worker {
             Ledger::Undoing { .. } | Ledger::UndoRefused { .. } | Ledger::Tombstone { .. } => {
                 Some((self, answer(Outcome::Rejected)))
             }
-            Ledger::Running { round: seen, .. } | Ledger::Succeeded { round: seen } | Ledger::Rejected { round: seen }
+            Ledger::Running { round: seen, .. }
+            | Ledger::Succeeded { round: seen }
+            | Ledger::Rejected { round: seen }
                 if round < seen =>
             {
                 Some((self, answer(Outcome::Rejected)))
@@ -173,14 +174,14 @@ impl Worker {
     }
 
     /// Finds out what became of an effect: what has not happened by now is kept out.
-    fn settle(&mut self, round: u8) {
+    pub(super) fn settle(&mut self, round: u8) {
         let effect = self.effect(round);
         if *effect == Effect::Due {
             *effect = Effect::KeptOut;
         }
     }
 
-    fn undo(&mut self) {
+    pub(super) fn undo(&mut self) {
         for effect in &mut self.effects {
             *effect = match *effect {
                 Effect::Stands => Effect::Undone,
@@ -202,112 +203,12 @@ impl Worker {
             | Ledger::Tombstone { .. } => return,
         };
         let matters = |attempt| {
-            [Outcome::Retryable, Outcome::Unknown].into_iter().any(|outcome| {
-                matters(Answer { to: Command { kind, round, attempt }, outcome, undone: false })
-            })
+            [Outcome::Retryable, Outcome::Unknown]
+                .into_iter()
+                .any(|outcome| matters(Answer { to: Command { kind, round, attempt }, outcome, undone: false }))
         };
         if !alive || !matters(*attempt) && !matters(1) {
             *attempt = 1;
         }
-    }
-
-    /// What it may do by itself now, with what it then answers.
-    pub fn moves(self, twin: Option<Twin>, mut each: impl FnMut(Move, Self, Option<Answer>)) {
-        for round in (1..).zip(self.effects).filter(|(_, effect)| *effect == Effect::Due).map(|(round, _)| round) {
-            let mut woken = self;
-            *woken.effect(round) = Effect::Stands;
-            each(Move::WakeUp { round }, woken, None);
-        }
-        match self.ledger {
-            Ledger::Running { round, attempt, alive: true } => {
-                let command = Command { kind: Kind::Action, round, attempt };
-                self.run(command, twin, each);
-            }
-            Ledger::Undoing { asked, attempt, alive: true } => {
-                let command = Command { kind: Kind::Compensate, round: asked, attempt };
-                self.run_undo(command, twin, each);
-            }
-            Ledger::None
-            | Ledger::Running { alive: false, .. }
-            | Ledger::Undoing { alive: false, .. }
-            | Ledger::Succeeded { .. }
-            | Ledger::Rejected { .. }
-            | Ledger::UndoRefused { .. }
-            | Ledger::Tombstone { .. } => {}
-        }
-    }
-
-    fn run(self, command: Command, twin: Option<Twin>, mut each: impl FnMut(Move, Self, Option<Answer>)) {
-        let Command { round, attempt, .. } = command;
-        let answer = |outcome| Some(Answer { to: command, outcome, undone: false });
-        let stopped = Self { ledger: Ledger::Running { round, attempt, alive: false }, ..self };
-        // Whoever is taken for dead may only be frozen, and still do it.
-        let mut given_up = stopped;
-        if *given_up.effect(round) == Effect::None {
-            *given_up.effect(round) = Effect::Due;
-        }
-        let mut worker = self;
-        match *worker.effect(round) {
-            Effect::None | Effect::Due => {
-                *worker.effect(round) = Effect::Stands;
-                each(Move::Effect, worker, None);
-                let mut refused = self;
-                refused.settle(round);
-                refused.ledger = Ledger::Rejected { round };
-                match twin {
-                    Some(Twin::ForgottenRejected) => {
-                        refused = Self { ledger: Ledger::None, ..self };
-                    }
-                    Some(Twin::RefusesWithoutSettling) => refused.effects = self.effects,
-                    Some(
-                        Twin::NoTombstone
-                        | Twin::NoMemoryOfAnEarlyUndo
-                        | Twin::UndoesOnlyWhatIsKnownDone
-                        | Twin::UndoesWithoutSettling,
-                    )
-                    | None => {}
-                }
-                each(Move::Refuse, refused, answer(Outcome::Rejected));
-            }
-            Effect::Stands => {
-                worker.ledger = Ledger::Succeeded { round };
-                each(Move::Succeed, worker, answer(Outcome::Succeeded));
-            }
-            // Kept out by a settlement: only an undo or a later round does that, and then nobody is at it.
-            Effect::Undone | Effect::KeptOut => {}
-        }
-        // Of an earlier delivery an effect may stand that this one did not look for.
-        each(Move::Retryable, stopped, answer(Outcome::Retryable));
-        each(Move::Unknown, given_up, answer(Outcome::Unknown));
-        each(Move::Die, given_up, None);
-    }
-
-    fn run_undo(self, command: Command, twin: Option<Twin>, mut each: impl FnMut(Move, Self, Option<Answer>)) {
-        let Command { round, attempt, .. } = command;
-        let answer = |outcome, undone| Some(Answer { to: command, outcome, undone });
-        let given_up = Self { ledger: Ledger::Undoing { asked: round, attempt, alive: false }, ..self };
-        let mut clean = self;
-        clean.undo();
-        if twin == Some(Twin::UndoesWithoutSettling) {
-            for (effect, before) in clean.effects.iter_mut().zip(self.effects) {
-                if before == Effect::Due {
-                    *effect = Effect::Due;
-                }
-            }
-        }
-        if clean != self {
-            each(Move::Effect, clean, None);
-        }
-        let undone = clean.effects.contains(&Effect::Undone);
-        let mut done = Self { ledger: Ledger::Tombstone { undone }, ..clean };
-        if twin == Some(Twin::NoTombstone) {
-            done = Self::IDLE;
-        }
-        each(Move::Succeed, done, answer(Outcome::Succeeded, undone));
-        let refused = Self { ledger: Ledger::UndoRefused { asked: round }, ..self };
-        each(Move::Refuse, refused, answer(Outcome::Rejected, false));
-        each(Move::Retryable, given_up, answer(Outcome::Retryable, false));
-        each(Move::Unknown, given_up, answer(Outcome::Unknown, false));
-        each(Move::Die, given_up, None);
     }
 }

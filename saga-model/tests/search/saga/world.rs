@@ -12,7 +12,7 @@ use super::tell;
 use super::truth;
 use super::twin::Twin;
 use super::worker::{Answer, Command, Move, Worker};
-use crate::search::explore::{Model, Steps, Wrong};
+use crate::search::model::{Model, Steps, Wrong};
 
 /// Steps that a definition may have here.
 pub const STEPS: usize = 3;
@@ -50,8 +50,14 @@ pub struct State {
 #[derive(Clone, Copy)]
 pub enum Action {
     /// A command arrives at its worker, for the first time or again.
-    Arrives { step: u8, command: Command },
-    Worker { step: u8, does: Move },
+    Arrives {
+        step: u8,
+        command: Command,
+    },
+    Worker {
+        step: u8,
+        does: Move,
+    },
     Saga(Stimulus),
 }
 
@@ -63,6 +69,13 @@ impl World {
             return Err(format!("a definition of more than {STEPS} steps"));
         }
         Ok(Self { book: Book::new(definition, trouble.twin)?, trouble, fair: Fair::default() })
+    }
+}
+
+impl World {
+    /// How many sagas were reached that behave differently.
+    pub fn pages(&self) -> usize {
+        self.book.pages()
     }
 }
 

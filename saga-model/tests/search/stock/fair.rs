@@ -3,9 +3,11 @@
 //! too many; SQL then says otherwise, and Redis is loaded anew. It may not have lost one.)
 
 use super::ledger::Ledger;
+use super::promises;
 use super::tell;
 use super::world::{Action, Left, Order, State, World};
-use crate::search::explore::{Wrong, fingerprint};
+use crate::search::explore::fingerprint;
+use crate::search::model::Wrong;
 use crate::search::seen::Seen;
 
 /// More steps than such a small world needs.
@@ -32,15 +34,13 @@ impl Fair {
             let Some((action, next)) = next(world, &state) else { break };
             way.push(tell::line(world, &state, action));
             state = next;
-            if let Err(what) = super::world::promises(world, &state) {
+            if let Err(what) = promises::kept(world, &state) {
                 return Err(Wrong { what, way });
             }
         }
         let open = |order: u8| matches!(state.orders[usize::from(order)], Order::Asked | Order::Turned { .. });
         match world.numbers().find(|order| open(*order)) {
-            Some(order) => {
-                Err(Wrong { what: format!("all goes well, and order {order} is never answered"), way })
-            }
+            Some(order) => Err(Wrong { what: format!("all goes well, and order {order} is never answered"), way }),
             None if state.stranded => Ok(()),
             None => one_more(world, state, way),
         }
@@ -63,7 +63,10 @@ fn one_more(world: &World, mut state: State, mut way: Vec<String>) -> Result<(),
         return Ok(());
     }
     let available = state.sql.available();
-    Err(Wrong { what: format!("one more unit is asked for, {available} are available, and the order is {became:?}"), way })
+    Err(Wrong {
+        what: format!("one more unit is asked for, {available} are available, and the order is {became:?}"),
+        way,
+    })
 }
 
 /// What happens next if all goes well: whoever is at something goes on; then the commands that are not answered come

@@ -14,8 +14,12 @@ pub enum Ledger {
 /// What has to be done about a command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Judgement {
-    Act { repeated: bool },
-    Undo { settle: bool },
+    Act {
+        repeated: bool,
+    },
+    Undo {
+        settle: bool,
+    },
     /// It is decided: the same answer again.
     Decided,
     Busy,
@@ -59,9 +63,5 @@ impl Ledger {
             | Self::Undoing { .. }
             | Self::Tombstone => self,
         }
-    }
-
-    pub fn is_open(self) -> bool {
-        matches!(self, Self::Running { .. } | Self::Undoing { .. })
     }
 }

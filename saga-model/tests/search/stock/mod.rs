@@ -5,14 +5,16 @@
 //! in which the code makes them, and each stands beside the place where it really is. Sagas are reduced to what they
 //! may ask of an inventory worker: to set one unit apart, to put it back, and to sell it.
 
-pub mod fair;
-pub mod ledger;
-pub mod memory;
-pub mod program;
-pub mod records;
-pub mod tell;
-pub mod twin;
-pub mod world;
+mod fair;
+mod ledger;
+mod memory;
+mod program;
+mod promises;
+mod records;
+mod steps;
+mod tell;
+mod twin;
+mod world;
 
 pub use twin::Twin;
 pub use world::{Size, World};

@@ -17,28 +17,66 @@ pub enum At {
     Default,
     /// Reads from SQL how many units of it there are.
     ReadUnits,
-    Learn { generation: u8, units: u8 },
+    Learn {
+        generation: u8,
+        units: u8,
+    },
     /// Enters what Redis admitted.
-    Book { generation: u8 },
-    PutBack { generation: u8, what: PutBack, yes: bool },
+    Book {
+        generation: u8,
+    },
+    PutBack {
+        generation: u8,
+        what: PutBack,
+        yes: bool,
+    },
     /// A refusal of what may have been begun before settles that first.
     Settle,
-    SettlePutBack { generation: u8 },
-    Answer { yes: bool },
+    SettlePutBack {
+        generation: u8,
+    },
+    Answer {
+        yes: bool,
+    },
     // `RedisStock::renew` and `rebuild::rebuild`, on the way of `reserve`
-    Current { distrusted: Option<u8> },
-    Holds { counts: u8, distrusted: Option<u8> },
-    Lock { distrusted: Option<u8> },
-    HoldsLocked { old: u8, distrusted: Option<u8> },
-    Fill { new: u8, units: Option<u8> },
-    Flip { new: u8 },
-    Commit { new: u8 },
+    Current {
+        distrusted: Option<u8>,
+    },
+    Holds {
+        counts: u8,
+        distrusted: Option<u8>,
+    },
+    Lock {
+        distrusted: Option<u8>,
+    },
+    HoldsLocked {
+        old: u8,
+        distrusted: Option<u8>,
+    },
+    Fill {
+        new: u8,
+        units: Option<u8>,
+    },
+    Flip {
+        new: u8,
+    },
+    Commit {
+        new: u8,
+    },
     // A compensation: settled if need be, then `RedisStock::release`
     UndoSettle,
-    UndoSettlePutBack { generation: u8 },
+    UndoSettlePutBack {
+        generation: u8,
+    },
     Release,
-    ReleasePutBack { generation: u8, what: PutBack, undone: bool },
-    UndoAnswer { undone: bool },
+    ReleasePutBack {
+        generation: u8,
+        what: PutBack,
+        undone: bool,
+    },
+    UndoAnswer {
+        undone: bool,
+    },
 }
 
 /// What a step comes to.
@@ -118,8 +156,8 @@ impl Worker {
                 go(At::Answer { yes })
             }
             At::Settle => {
-                let (stands, tell) = sql.settle(order, twin);
-                go(tell.map_or(At::Answer { yes: stands }, |generation| At::SettlePutBack { generation }))
+                let (stands, generation) = sql.settle(order);
+                go(if stands { At::Answer { yes: true } } else { At::SettlePutBack { generation } })
             }
             At::SettlePutBack { generation } => {
                 redis.put_back(generation, order, PutBack::Drop, twin);
@@ -151,8 +189,8 @@ impl Worker {
                 At::Current { distrusted: None } // the server has ended the transaction: once more
             }),
             At::UndoSettle => {
-                let (_, tell) = sql.settle(order, twin);
-                go(tell.map_or(At::Release, |generation| At::UndoSettlePutBack { generation }))
+                let (stands, generation) = sql.settle(order);
+                go(if stands { At::Release } else { At::UndoSettlePutBack { generation } })
             }
             At::UndoSettlePutBack { generation } => {
                 redis.put_back(generation, order, PutBack::Drop, twin);
@@ -192,8 +230,9 @@ impl Worker {
                 At::Admit
             }
             At::HoldsLocked { old, .. } => {
-                let new = sql.next_generation;
-                sql.next_generation += 1;
+                let twice = twin == Some(Twin::NumberGivenTwice);
+                let new = if twice { sql.generation + 1 } else { sql.next_generation };
+                sql.next_generation = sql.next_generation.max(new + 1);
                 let before = redis.content.shelf[usize::from(old)].unwrap_or(sql.on_hand);
                 let units = if twin == Some(Twin::RebuildFromRedis) { before } else { sql.available() };
                 At::Fill { new, units: sql.known.then_some(units) }

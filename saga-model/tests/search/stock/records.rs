@@ -96,15 +96,11 @@ impl Records {
         Some(Booked::New)
     }
 
-    /// `sql::settle`: what is not on record is kept out; whether it stands, and the generation that was read if Redis
-    /// has to hear of it. (Of what was held and released, whoever released it tells.)
-    pub fn settle(&mut self, order: u8, twin: Option<Twin>) -> (bool, Option<u8>) {
-        let kept_out =
-            Reservation { status: Status::Released, generation: 0, held: false, released_in: None };
+    /// `sql::settle`: what is not on record is kept out. Whether it stands, and the generation that was read.
+    pub fn settle(&mut self, order: u8) -> (bool, u8) {
+        let kept_out = Reservation { status: Status::Released, generation: 0, held: false, released_in: None };
         let known = self.reservations[usize::from(order)].get_or_insert(kept_out);
-        let stands = known.status != Status::Released;
-        let tell = !stands && (!known.held || twin == Some(Twin::SettlesWhatWasReleased));
-        (stands, tell.then_some(self.generation))
+        (known.status != Status::Released, self.generation)
     }
 
     /// `Books::release` and what `RedisStock::release` makes of it: the generation, what to put back, whether there was
@@ -125,13 +121,13 @@ impl Records {
             (known.status, known.released_in) = (Status::Released, Some(generation));
         }
         let back = match (known.held, known.released_in) {
-            (true, Some(released_in)) if released_in == generation => Some(
-                if known.generation == generation || twin == Some(Twin::OneRecordForTwoUnits) {
+            (true, Some(released_in)) if released_in == generation => {
+                Some(if known.generation == generation || twin == Some(Twin::OneRecordForTwoUnits) {
                     PutBack::KeepOut
                 } else {
                     PutBack::Return
-                },
-            ),
+                })
+            }
             (true, _) => None,
             (false, _) => Some(PutBack::Drop),
         };

@@ -11,7 +11,8 @@ pub fn line(world: &World, from: &State, action: Action) -> String {
     match action {
         Action::ActArrives { order, worker } => format!("{}: is asked for a unit for order {order}", name(worker)),
         Action::UndoArrives { order, worker } => {
-            let begins = world.after(*from, action).is_some_and(|next| next.workers[usize::from(worker)].task.is_some());
+            let begins =
+                world.after(*from, action).is_some_and(|next| next.workers[usize::from(worker)].task.is_some());
             let at_once = if begins { "" } else { ", and answers at once" };
             format!("{}: is asked to undo order {order}{at_once}", name(worker))
         }
@@ -45,7 +46,10 @@ fn step(from: &State, Task { order, at, .. }: Task, next: Option<Task>) -> Strin
                 Some(At::Current { .. }) => "is not of the generation that it knows",
                 _ => "does not know the product",
             };
-            format!("Redis {what} (order {order}, generation {})", from.workers.map(|w| w.generation).into_iter().max().unwrap_or(0))
+            format!(
+                "Redis {what} (order {order}, generation {})",
+                from.workers.map(|w| w.generation).into_iter().max().unwrap_or(0)
+            )
         }
         At::Default => "gives the product its default stock, unless SQL knows it".to_owned(),
         At::ReadUnits => "reads from SQL how many units there are".to_owned(),
