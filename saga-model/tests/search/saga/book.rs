@@ -143,6 +143,7 @@ impl Book {
             return Ok(number);
         }
         let sent = sent(&self.definition, &saga, self.twin);
+        page_checks::cancelled_in_time(&self.definition, &saga)?;
         page_checks::spurious_timers(&self.definition, &saga, &sent, now)?;
         page_checks::dead_replies(&self.definition, &saga, &replies, now)?;
         let page = Page {

@@ -3,7 +3,8 @@
 
 use saga_model::advance::{Advance, Ignored, Refused, advance, available_actions};
 use saga_model::event::{Action, Actor, Event, Verb};
-use saga_model::state::{CommandRef, Deadline, Outcome, Saga, WakeUp};
+use saga_model::history::{Row, RowKind};
+use saga_model::state::{CommandRef, Deadline, OrderStatus, Outcome, Phase, Saga, StepStatus, WakeUp};
 use saga_model::{Definition, Micros};
 
 use super::book::Page;
@@ -124,7 +125,7 @@ pub fn reply(
     }
     match apply(after, answer) {
         Err(Advance::Ignored(_)) => Ok(()),
-        Ok((saga, _)) if essence(&saga) == essence(after) => Ok(()),
+        Ok((saga, rows)) if essence(&saga) == essence(after) && only_noted(&rows) => Ok(()),
         other => Err(format!("the same reply again is not ignored: {other:?}")),
     }
 }
@@ -134,13 +135,42 @@ fn essence(saga: &Saga) -> Saga {
     Saga { revision: 0, ignored: Vec::new(), ..saga.clone() }
 }
 
+fn only_noted(rows: &[Row]) -> bool {
+    rows.iter().all(|row| row.kind == RowKind::ReplyIgnored)
+}
+
+/// The order is cancelled in the very transition after which a saga that turns back owes nothing, held or not.
+pub fn cancelled_in_time(definition: &Definition, saga: &Saga) -> Result<(), String> {
+    let owed = definition.steps().filter(|(_, def)| def.undoable()).any(|(step, _)| {
+        let state = saga.step(step);
+        match &state.undo {
+            Some(undo) => undo.is_open(),
+            None if saga.phase != Phase::Forward => false,
+            None => match state.status {
+                StepStatus::Succeeded | StepStatus::Running | StepStatus::Unknown => true,
+                StepStatus::Rejected => state.unanswered,
+                StepStatus::Pending | StepStatus::Skipped => false,
+            },
+        }
+    });
+    let turns_back = saga.failure.is_some() && saga.phase != Phase::Resolved;
+    let cancelled = saga.order == OrderStatus::Cancelled;
+    match (turns_back && !owed, cancelled) {
+        (true, false) => Err("it turns back and owes nothing, and its order is not cancelled".to_owned()),
+        (false, true) if saga.phase != Phase::Resolved => {
+            Err("the order is cancelled, and something is owed".to_owned())
+        }
+        (true | false, _) => Ok(()),
+    }
+}
+
 /// Replies that are dead change nothing but the record of late ones.
 pub fn dead_replies(definition: &Definition, saga: &Saga, replies: &Replies, now: Micros) -> Result<(), String> {
     for (step, answer) in replies.dead.iter().copied() {
         let event = event_of(definition, saga, Stimulus::Reply { step, answer });
         match advance(definition, Some(saga), &event, &Actor::Worker, now) {
             Advance::Ignored(_) => {}
-            Advance::Changed(made) if essence(&made.saga) == essence(saga) => {}
+            Advance::Changed(made) if essence(&made.saga) == essence(saga) && only_noted(&[made.row.clone()]) => {}
             other => return Err(format!("{answer:?} of step {step} should change nothing: {other:?}")),
         }
     }
