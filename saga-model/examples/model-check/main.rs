@@ -65,8 +65,7 @@ fn search_saga(name: &str, trouble: saga::Trouble, limits: Limits) -> Result<Ver
 }
 
 fn saga_world(name: &str, trouble: saga::Trouble) -> Result<saga::World, String> {
-    let definition = saga::definitions::named(name).map_err(|error| format!("{name}: {error}"))?;
-    saga::World::new(definition, trouble)
+    saga::World::new(saga::definitions::named(name)?, trouble)
 }
 
 fn search_leases(size: leases::Size, limits: Limits) -> Result<Verdict, String> {

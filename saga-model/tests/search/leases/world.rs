@@ -98,8 +98,10 @@ impl World {
     pub fn new(size: Size, twin: Option<Twin>) -> Result<Self, String> {
         let fits = (1..=2).contains(&size.sagas)
             && size.rows >= 1
-            && usize::from(size.sagas * size.rows) <= ROWS
-            && size.crashes + size.doubts <= 2;
+            && usize::from(size.sagas) * usize::from(size.rows) <= ROWS
+            && size.crashes.max(size.doubts) <= 2
+            && size.crashes + size.doubts <= 2
+            && size.takeovers <= 8;
         let sagas = Sagas { count: size.sagas, rows: size.rows };
         fits.then(|| Self { size, sagas, twin, fair: Fair::default() })
             .ok_or_else(|| format!("there is no room for {size:?}"))

@@ -18,8 +18,21 @@ pub const ALL: [&str; 5] = [order::NAME, "UP", "UU", "PRZ", "URZ"];
 ///
 /// # Errors
 /// If the letters make no definition.
-pub fn named(name: &str) -> Result<Definition, DefinitionError> {
-    with_small_budgets(if name == order::NAME { order::blueprint() } else { short::short(name).blueprint().clone() })
+pub fn named(name: &str) -> Result<Definition, String> {
+    let blueprint = if name == order::NAME {
+        order::blueprint()
+    } else if is_short(name) {
+        short::short(name).blueprint().clone()
+    } else {
+        return Err(format!("{name:?} is neither {} nor U.., at most one P, and R.. with at most one Z", order::NAME));
+    };
+    with_small_budgets(blueprint).map_err(|error| format!("{name}: {error}"))
+}
+
+fn is_short(name: &str) -> bool {
+    let rest = name.trim_start_matches('U');
+    let rest = rest.strip_prefix('P').unwrap_or(rest);
+    !name.is_empty() && rest.chars().all(|letter| "RZ".contains(letter)) && rest.matches('Z').count() <= 1
 }
 
 fn with_small_budgets(blueprint: Blueprint) -> Result<Definition, DefinitionError> {

@@ -170,7 +170,8 @@ pub fn dead_replies(definition: &Definition, saga: &Saga, replies: &Replies, now
         let event = event_of(definition, saga, Stimulus::Reply { step, answer });
         match advance(definition, Some(saga), &event, &Actor::Worker, now) {
             Advance::Ignored(_) => {}
-            Advance::Changed(made) if essence(&made.saga) == essence(saga) && only_noted(&[made.row.clone()]) => {}
+            Advance::Changed(made)
+                if essence(&made.saga) == essence(saga) && only_noted(std::slice::from_ref(&made.row)) => {}
             other => return Err(format!("{answer:?} of step {step} should change nothing: {other:?}")),
         }
     }

@@ -114,19 +114,16 @@ impl World {
         }
         *stranded &= sql.generation == before;
         state.hear();
-        if left_generations(&state) {
-            return None;
-        }
         Some(state)
     }
 }
 
-/// More loads of Redis than there is room for: with so few losses that does not happen.
-fn left_generations(state: &State) -> bool {
-    usize::from(state.sql.next_generation) >= GENERATIONS
-}
-
 impl State {
+    /// Whether the numbers of generations have not run out.
+    pub fn has_room(&self) -> bool {
+        usize::from(self.sql.next_generation) < GENERATIONS
+    }
+
     /// The sagas read the answers of the ledgers, and what nobody can ask for is forgotten. (An answer may come late:
     /// then its saga is still where it was, which is as if the ledger had been written later.)
     fn hear(&mut self) {

@@ -116,7 +116,7 @@ impl World {
     /// # Errors
     /// If the world is too large for what it is kept in.
     pub fn new(size: Size, twin: Option<Twin>) -> Result<Self, String> {
-        let fits = (1..ORDERS).contains(&usize::from(size.orders));
+        let fits = (1..ORDERS).contains(&usize::from(size.orders)) && size.on_hand <= 9;
         fits.then(|| Self { size, twin, fair: Fair::default() }).ok_or_else(|| format!("there is no room for {size:?}"))
     }
 
@@ -160,8 +160,10 @@ impl Model for World {
             actions.extend([Action::TurnBack { order }, Action::Sell { order }]);
         }
         for action in actions {
-            if let Some(next) = self.after(*state, action) {
-                steps.go(action, next);
+            match self.after(*state, action) {
+                Some(next) if next.has_room() => steps.go(action, next),
+                Some(_) => steps.broken(action, "the model has no room for so many loads of Redis".to_owned()),
+                None => {}
             }
         }
     }
