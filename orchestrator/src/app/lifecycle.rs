@@ -70,6 +70,8 @@ impl Process {
             tracing::info!(http.addr = %address, "Listening");
         }
         let (health, metrics) = (Health::new(), Metrics::new());
+        // Named from the start: a process that owns no shard yet is not ready, whatever else is up.
+        health.register("shards", Effect::NotReady);
         let entrance = Entrance::new(&health, &metrics);
         let http = tokio::spawn(serve(listener, entrance.routes(), shutdown.clone(), REQUESTS_WITHIN));
         let tracer = telemetry.tracer("saga")?;
