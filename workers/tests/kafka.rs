@@ -177,10 +177,8 @@ async fn two_crews_share_the_work_and_one_takes_over_from_the_other() {
     let (one, two) = (Crew::new(&town, &connection).await, Crew::new(&town, &connection).await);
     let sku = Uuid::new_v4();
     let sagas: Vec<SagaId> = (0..300).map(|_| new_saga()).collect();
-    let asks: Vec<Ask> = sagas
-        .iter()
-        .map(|saga| Ask::action(*saga, "reserve-inventory", payload(*saga, &[(sku, 1)], None)))
-        .collect();
+    let asks: Vec<Ask> =
+        sagas.iter().map(|saga| Ask::action(*saga, "reserve-inventory", payload(*saga, &[(sku, 1)], None))).collect();
     let mut replies = town.reader("saga.replies");
     let mut answered: BTreeMap<SagaId, BTreeSet<String>> = BTreeMap::new();
     let mut one = Some(one);

@@ -118,9 +118,8 @@ impl Ground {
             return Ok(None);
         }
         if let Some((stock, redis)) = redis {
-            let ready = self.patiently(&redis, async || {
-                stock.ready().await.map_err(|trouble| NotYet::Away(trouble.to_string()))
-            });
+            let ready = self
+                .patiently(&redis, async || stock.ready().await.map_err(|trouble| NotYet::Away(trouble.to_string())));
             if ready.await?.is_none() {
                 return Ok(None);
             }
@@ -176,12 +175,8 @@ impl Ground {
 
     /// Watches what the workers stand on, for `/readyz`.
     pub(super) fn watch(&self, tasks: &mut JoinSet<()>) {
-        let watch = |dependency, part| Watch {
-            dependency,
-            part,
-            absences: self.absences.clone(),
-            stop: self.stop.clone(),
-        };
+        let watch =
+            |dependency, part| Watch { dependency, part, absences: self.absences.clone(), stop: self.stop.clone() };
         let db = self.staff.db.clone();
         let postgres = watch(self.health.register("postgres", Effect::NotReady), Part::Database);
         tasks.spawn(postgres.run(Duration::from_secs(1), move || {

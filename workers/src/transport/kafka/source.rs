@@ -66,9 +66,9 @@ impl KafkaSource {
         };
         let consumer = member.consumer()?;
         let thread = std::thread::Builder::new().name(group);
-        let thread = thread.spawn(move || member.run(consumer)).map_err(|error| {
-            KafkaError::ClientCreation(format!("no thread for the consumer: {error}"))
-        })?;
+        let thread = thread
+            .spawn(move || member.run(consumer))
+            .map_err(|error| KafkaError::ClientCreation(format!("no thread for the consumer: {error}")))?;
         Ok(Self { asks, asked: false, batches, standing, joined, thread: Some(thread) })
     }
 
@@ -141,11 +141,8 @@ enum End {
 
 impl Member {
     fn consumer(&self) -> KafkaResult<BaseConsumer<Hooks>> {
-        let hooks = Hooks {
-            topic: self.full_topic.clone(),
-            standing: Arc::clone(&self.standing),
-            joined: self.joined.clone(),
-        };
+        let hooks =
+            Hooks { topic: self.full_topic.clone(), standing: Arc::clone(&self.standing), joined: self.joined.clone() };
         let consumer: BaseConsumer<Hooks> = self.config.create_with_context(hooks)?;
         consumer.subscribe(&[&self.full_topic])?;
         Ok(consumer)
@@ -162,7 +159,9 @@ impl Member {
                 std::thread::sleep(ANEW);
                 match self.consumer() {
                     Ok(consumer) => break consumer,
-                    Err(error) => tracing::error!(topic = &*self.topic, %error, "A consumer cannot be made; trying again"),
+                    Err(error) => {
+                        tracing::error!(topic = &*self.topic, %error, "A consumer cannot be made; trying again")
+                    }
                 }
             };
         }
@@ -294,10 +293,7 @@ impl Reading<'_> {
     }
 }
 
-fn list_of<'a>(
-    topic: &str,
-    marks: impl IntoIterator<Item = (&'a i32, &'a i64)>,
-) -> KafkaResult<TopicPartitionList> {
+fn list_of<'a>(topic: &str, marks: impl IntoIterator<Item = (&'a i32, &'a i64)>) -> KafkaResult<TopicPartitionList> {
     let mut list = TopicPartitionList::new();
     for (partition, next) in marks {
         list.add_partition_offset(topic, *partition, Offset::Offset(*next))?;
