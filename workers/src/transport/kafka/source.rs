@@ -156,7 +156,7 @@ impl Member {
             }
             drop(consumer);
             consumer = loop {
-                std::thread::sleep(ANEW);
+                std::thread::park_timeout(ANEW);
                 match self.consumer() {
                     Ok(consumer) => break consumer,
                     Err(error) => {
