@@ -7,7 +7,7 @@ use axum::Router;
 use saga_model::micros::Millis;
 use saga_model::{Definition, catalog};
 use service::exit::Stop;
-use service::health::{Dependency, Effect, Health};
+use service::health::{Dependency, Effect, Health, Status};
 use service::http::serve;
 use service::keys::ApiKeys;
 use service::metrics::Metrics;
@@ -121,6 +121,14 @@ impl Process {
         Ok(Some(running))
     }
 
+    /// Waits until the process is ready, or is to end.
+    pub async fn ready(&self) {
+        let mut pace = tokio::time::interval(PULSE / 50);
+        while self.health.readiness().status() != Status::Ready && !self.shutdown.is_cancelled() {
+            pace.tick().await;
+        }
+    }
+
     /// Asks the store until it answers; none if the end comes first.
     ///
     /// # Errors
@@ -220,7 +228,8 @@ impl Process {
 fn resolved(timing: Timing) -> Result<Vec<Definition>, Stop> {
     let definitions = catalog::blueprints().into_iter().map(|blueprint| {
         let name = blueprint.name.clone();
-        Definition::new(blueprint, timing.policy).map_err(|error| Stop::Usage(format!("the definition {name}: {error}")))
+        Definition::new(blueprint, timing.policy)
+            .map_err(|error| Stop::Usage(format!("the definition {name}: {error}")))
     });
     definitions.collect()
 }

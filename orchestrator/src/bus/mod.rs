@@ -1,6 +1,7 @@
 //! How messages travel: one trait, two buses (Kafka, in-process) that pass one suite.
 
 pub mod kafka;
+pub mod local;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -98,6 +99,11 @@ pub trait Bus: Send + Sync + 'static {
 
     /// How many messages are handed over and not yet acknowledged.
     fn unacked(&self) -> usize;
+
+    /// Whether it forgets everything with the process: then whoever takes a shard sends all pending commands again.
+    fn forgets(&self) -> bool {
+        false
+    }
 
     /// Reads the reply partition of a shard from `offset` (or from its beginning if it holds that offset no more).
     fn assign_replies(&self, shard: ShardId, offset: i64);

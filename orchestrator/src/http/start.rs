@@ -1,5 +1,7 @@
 //! Starting sagas over HTTP: what `POST /orders` and `POST /sagas/{definition}` share.
 
+use std::time::Duration;
+
 use axum::http::HeaderMap;
 use saga_model::event::Actor;
 use saga_model::json::RawJson;
@@ -12,6 +14,9 @@ use uuid::Uuid;
 use super::Api;
 use crate::engine::{KeyedRequest, StartError, StartRequest, Started};
 use crate::store::rows::IdempotencyKey;
+
+/// How long a start may take, looking for its key included, before the client hears that the database is away.
+const PATIENCE: Duration = Duration::from_millis(4_900);
 
 /// Who starts something, where, and under which key.
 #[derive(Debug)]
@@ -63,7 +68,9 @@ impl Origin {
             traceparent: root_of(self.trace)?.to_string(),
             actor: Actor::Key(name),
         };
-        api.engine.begin(request).await.map_err(refused)
+        // The engine goes on with it all the same; with a key, a repeat finds what became of it.
+        let started = tokio::time::timeout(PATIENCE, api.engine.begin(request)).await;
+        started.unwrap_or(Err(StartError::InDoubt)).map_err(refused)
     }
 }
 

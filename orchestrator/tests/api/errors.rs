@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{INK, Json, NOBODY, PEN, Server, USER, codes, order, order_with};
+use crate::support::{INK, Json, NOBODY, PEN, Server, USER, Wrong, codes, order, order_with};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -15,7 +15,7 @@ fn owned(wrong: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 /// Bodies that are one JSON value: what is wrong with them.
-fn invalid_orders() -> Vec<(String, Vec<(&'static str, &'static str)>)> {
+fn invalid_orders() -> Vec<(String, Vec<Wrong>)> {
     let whole = |body: &str| format!(r#"{{"userId": "{USER}", "amount": 500, "items": {{"{PEN}": 2}}, {body}}}"#);
     let amount = |text: &str| format!(r#"{{"userId": "{USER}", "amount": {text}, "items": {{"{PEN}": 2}}}}"#);
     let items = |text: &str| format!(r#"{{"userId": "{USER}", "amount": 500, "items": {text}}}"#);
@@ -29,8 +29,29 @@ fn invalid_orders() -> Vec<(String, Vec<(&'static str, &'static str)>)> {
         table.push((amount(text), vec![("/amount", "WRONG_TYPE")]));
     }
     for text in [
-        "0", "-1", "-0", "0.00", "1e2", "5E2", "1.234", "1000000000", "999999999.991", "1e999", "\"\"", "\"0\"", "\"01\"",
-        "\"+1\"", "\" 1\"", "\"1 \"", "\"1,5\"", "\".5\"", "\"1.\"", "\"NaN\"", "\"Infinity\"", "\"\u{663}\"", "0.001",
+        "0",
+        "-1",
+        "-0",
+        "0.00",
+        "1e2",
+        "5E2",
+        "1.234",
+        "1000000000",
+        "999999999.991",
+        "1e999",
+        "\"\"",
+        "\"0\"",
+        "\"01\"",
+        "\"+1\"",
+        "\" 1\"",
+        "\"1 \"",
+        "\"1,5\"",
+        "\".5\"",
+        "\"1.\"",
+        "\"NaN\"",
+        "\"Infinity\"",
+        "\"\u{663}\"",
+        "0.001",
     ] {
         table.push((amount(text), vec![("/amount", "INVALID_AMOUNT")]));
     }
@@ -76,16 +97,28 @@ fn invalid_orders() -> Vec<(String, Vec<(&'static str, &'static str)>)> {
     table.push((whole(r#""currency": "US\u0000""#), vec![("/currency", "INVALID_VALUE")]));
     table.push((whole(r#""paymentMethod": "pm\u0000""#), vec![("/paymentMethod", "INVALID_VALUE")]));
     table.push((whole(r#""id": 1"#), vec![("/id", "UNKNOWN_FIELD")]));
-    table.push((whole(r#""totalAmount": 500, "x/y": 1"#), vec![("/totalAmount", "UNKNOWN_FIELD"), ("/x~1y", "UNKNOWN_FIELD")]));
+    table.push((
+        whole(r#""totalAmount": 500, "x/y": 1"#),
+        vec![("/totalAmount", "UNKNOWN_FIELD"), ("/x~1y", "UNKNOWN_FIELD")],
+    ));
     table.push((whole(r#""amount": 500"#), vec![("/amount", "DUPLICATE_KEY")]));
     table.push((whole(r#""a\u0000": 1"#), vec![("/a\0", "INVALID_VALUE")]));
     // All of it at once.
-    let all = format!(r#"{{"userId": "me", "amount": "5,0", "items": {{"pen": -1, "{INK}": "1"}}, "currency": "EURO", "note": 1}}"#);
-    table.push((all, vec![
-        ("/amount", "INVALID_AMOUNT"), ("/currency", "INVALID_CURRENCY"),
-        ("/items/bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb", "WRONG_TYPE"), ("/items/pen", "INVALID_QUANTITY"),
-        ("/items/pen", "INVALID_UUID"), ("/note", "UNKNOWN_FIELD"), ("/userId", "INVALID_UUID"),
-    ]));
+    let all = format!(
+        r#"{{"userId": "me", "amount": "5,0", "items": {{"pen": -1, "{INK}": "1"}}, "currency": "EURO", "note": 1}}"#
+    );
+    table.push((
+        all,
+        vec![
+            ("/amount", "INVALID_AMOUNT"),
+            ("/currency", "INVALID_CURRENCY"),
+            ("/items/bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb", "WRONG_TYPE"),
+            ("/items/pen", "INVALID_QUANTITY"),
+            ("/items/pen", "INVALID_UUID"),
+            ("/note", "UNKNOWN_FIELD"),
+            ("/userId", "INVALID_UUID"),
+        ],
+    ));
     table
 }
 
@@ -93,7 +126,20 @@ fn invalid_orders() -> Vec<(String, Vec<(&'static str, &'static str)>)> {
 fn malformed() -> Vec<Vec<u8>> {
     let nested = |depth: usize| format!(r#"{{"a": {}1{}}}"#, "[".repeat(depth), "]".repeat(depth));
     let mut table: Vec<Vec<u8>> = vec![b"\xff".to_vec(), b"\"\xc3\x28\"".to_vec(), b"\xef\xbb\xbf{}".to_vec()];
-    for text in ["", " ", "{", "{}{}", "{} x", "nul", "{'a': 1}", "{\"a\": 01}", "[1,]", r#"{"a": "\ud800"}"#, r#"{"\udc00": 1}"#, "{\"a\": NaN}"] {
+    for text in [
+        "",
+        " ",
+        "{",
+        "{}{}",
+        "{} x",
+        "nul",
+        "{'a': 1}",
+        "{\"a\": 01}",
+        "[1,]",
+        r#"{"a": "\ud800"}"#,
+        r#"{"\udc00": 1}"#,
+        "{\"a\": NaN}",
+    ] {
         table.push(text.into());
     }
     table.push(nested(32).into());

@@ -49,7 +49,10 @@ async fn the_same_order_in_other_words() {
     let server = Server::start().await;
     let same = [
         order().to_string(),
-        format!(r#"{{ "items" : {{"{INK}":1,"{}":2}}, "amount": "500.00", "userId": "{USER}", "currency": "USD" }}"#, PEN.to_uppercase()),
+        format!(
+            r#"{{ "items" : {{"{INK}":1,"{}":2}}, "amount": "500.00", "userId": "{USER}", "currency": "USD" }}"#,
+            PEN.to_uppercase()
+        ),
         format!(r#"{{"userId": "{USER}", "amount": 500.0, "items": {{"{PEN}": 2, "\u0062{}": 1}}}}"#, &INK[1..]),
     ];
     let mut ids = BTreeSet::new();
@@ -112,7 +115,10 @@ async fn keys_are_separate() {
 async fn the_longest_key() {
     let server = Server::start().await;
     let key = "!~".repeat(127) + "k";
-    let (one, other) = (post(server.client(), &key, &order().to_string()).await, post(server.client(), &key, &order().to_string()).await);
+    let (one, other) = (
+        post(server.client(), &key, &order().to_string()).await,
+        post(server.client(), &key, &order().to_string()).await,
+    );
     assert_eq!(id(&one), id(&other));
 }
 

@@ -41,8 +41,6 @@ pub struct Taken {
 pub trait Rig: Send {
     fn bus(&self) -> Arc<dyn Bus>;
     fn acks(&self) -> &Acks;
-    /// The name of a topic of this test.
-    fn topic(&self, name: &str) -> Arc<str>;
     /// Answers as a worker does; the key decides the partition.
     async fn reply(&mut self, replies: Vec<Msg>);
     /// Takes the next `count` messages of a topic as its worker.
@@ -108,10 +106,7 @@ pub fn values(replies: &[(ShardId, Incoming)]) -> Vec<String> {
 }
 
 /// Asks again until the answer is what is waited for: of something outside that gives no sign.
-pub async fn eventually<T: std::fmt::Debug>(
-    mut ask: impl AsyncFnMut() -> T,
-    is_it: impl Fn(&T) -> bool,
-) -> T {
+pub async fn eventually<T: std::fmt::Debug>(mut ask: impl AsyncFnMut() -> T, is_it: impl Fn(&T) -> bool) -> T {
     let until = tokio::time::Instant::now() + PATIENCE;
     let mut again = tokio::time::interval(Duration::from_millis(20));
     loop {

@@ -31,7 +31,7 @@ pub(super) struct Look(Sender<Question>);
 
 enum Question {
     End { topic: Arc<str>, partition: i32, answer: oneshot::Sender<Result<i64, BusError>> },
-    Progress { topic: String, answer: oneshot::Sender<Result<Vec<Progress>, BusError>> },
+    Progress { topic: String, group: String, answer: oneshot::Sender<Result<Vec<Progress>, BusError>> },
     Ping { topic: Arc<str>, answer: oneshot::Sender<Result<(), BusError>> },
 }
 
@@ -54,9 +54,9 @@ impl Look {
         self.ask(|answer| Question::End { topic, partition, answer }).await
     }
 
-    /// How far the group that reads a command topic has come.
-    pub(super) async fn progress(&self, topic: String) -> Result<Vec<Progress>, BusError> {
-        self.ask(|answer| Question::Progress { topic, answer }).await
+    /// How far a group has come in a topic.
+    pub(super) async fn progress(&self, topic: String, group: String) -> Result<Vec<Progress>, BusError> {
+        self.ask(|answer| Question::Progress { topic, group, answer }).await
     }
 
     /// Whether the broker says anything of that topic.
@@ -105,8 +105,8 @@ impl Looker {
             match question {
                 Question::End { topic, partition, answer } => ends.push((topic, partition, answer)),
                 Question::Ping { topic, answer } => pings.push((topic, answer)),
-                Question::Progress { topic, answer } => {
-                    let progress = self.groups.progress(&self.client, &topic).map_err(error);
+                Question::Progress { topic, group, answer } => {
+                    let progress = self.groups.progress(&self.client, &topic, &group).map_err(error);
                     let _unheard = answer.send(progress);
                 }
             }
@@ -158,7 +158,9 @@ fn has_moved(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(
         error.rdkafka_error_code(),
-        Some(Code::NotLeaderForPartition | Code::LeaderNotAvailable | Code::UnknownLeaderEpoch | Code::FencedLeaderEpoch)
+        Some(
+            Code::NotLeaderForPartition | Code::LeaderNotAvailable | Code::UnknownLeaderEpoch | Code::FencedLeaderEpoch
+        )
     )
 }
 

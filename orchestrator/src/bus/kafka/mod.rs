@@ -119,7 +119,8 @@ impl Bus for KafkaBus {
     }
 
     async fn progress(&self, topic: &str) -> Result<Vec<Progress>, BusError> {
-        self.progress_look.progress(self.names.full(topic)).await
+        let (names, group) = (&self.names, names::group(topic));
+        self.progress_look.progress(names.full(topic), names.full(&group)).await
     }
 
     async fn ping(&self) -> Result<(), BusError> {

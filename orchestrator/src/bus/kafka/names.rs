@@ -18,6 +18,7 @@ impl Names {
         Self { prefix, made: Mutex::default() }
     }
 
+    /// The name of a topic or group on the cluster.
     pub(super) fn full(&self, name: &str) -> String {
         self.prefix.full(name)
     }
@@ -32,5 +33,22 @@ impl Names {
             let full = made.entry(message.topic.clone()).or_insert_with_key(|name| Arc::from(self.prefix.full(name)));
             message.topic = full.clone();
         }
+    }
+}
+
+/// The group that reads a topic of commands: `worker-inventory` for `inventory.commands`.
+pub(super) fn group(topic: &str) -> String {
+    format!("worker-{}", topic.strip_suffix(".commands").unwrap_or(topic))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_topic_of_commands_has_its_group() {
+        assert_eq!(group("inventory.commands"), "worker-inventory");
+        assert_eq!(group("my.shop.commands"), "worker-my.shop");
+        assert_eq!(group("other"), "worker-other");
     }
 }

@@ -126,6 +126,9 @@ impl Reply {
     }
 }
 
+/// Where something is wrong, and the code.
+pub type Wrong = (&'static str, &'static str);
+
 /// What a refusal says is wrong: where and the code, sorted.
 pub fn codes(reply: &Reply) -> Vec<(String, String)> {
     let errors = reply.body["errors"].as_array().cloned().unwrap_or_default();

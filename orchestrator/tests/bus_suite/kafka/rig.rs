@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use clap::{Args as _, Command, FromArgMatches as _};
 use futures::future::join_all;
 use orchestrator::bus::kafka::{KafkaBus, Settings};
 use orchestrator::bus::{Bus, topics};
@@ -13,7 +14,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
 use saga_model::ids::ShardCount;
 use service::kafka::{Admin, Batching, group_consumer, headers_of, producer, to_headers};
-use service::settings::{KafkaBrokers, TopicPrefix};
+use service::settings::{Connections, KafkaBrokers, TopicPrefix};
 use uuid::Uuid;
 
 use crate::acks::{Acks, PATIENCE};
@@ -24,7 +25,7 @@ pub struct KafkaRig {
     pub acks: Acks,
     pub admin: Admin,
     pub brokers: KafkaBrokers,
-    prefix: String,
+    pub prefix: TopicPrefix,
     worker: FutureProducer,
     consumers: HashMap<String, StreamConsumer>,
 }
@@ -33,6 +34,13 @@ pub struct KafkaRig {
 pub fn brokers() -> KafkaBrokers {
     let brokers = std::env::var("KAFKA_BROKERS");
     brokers.expect("KAFKA_BROKERS is not set: run the tests with deploy/test").parse().unwrap()
+}
+
+/// A prefix, as the environment would give it.
+fn prefix(text: &str) -> TopicPrefix {
+    let arguments = ["saga", "--database-url", "postgres://x", "--kafka-brokers", "x:1", "--kafka-topic-prefix", text];
+    let matches = Connections::augment_args(Command::new("saga")).get_matches_from(arguments);
+    Connections::from_arg_matches(&matches).unwrap().kafka_topic_prefix
 }
 
 impl KafkaRig {
@@ -46,15 +54,14 @@ impl KafkaRig {
 
     /// A bus whose settings are not the usual ones.
     pub async fn with(brokers: KafkaBrokers, change: impl FnOnce(&mut Settings)) -> Self {
-        let prefix = format!("t{}.", &Uuid::new_v4().simple().to_string()[..12]);
+        let prefix = prefix(&format!("t{}.", &Uuid::new_v4().simple().to_string()[..12]));
         let admin = Admin::new(&brokers, "test").unwrap();
         let names = ["inventory.commands", "payment.commands", "order.created", "order.confirmed", topics::REPLIES]
-            .map(|topic| format!("{prefix}{topic}"));
+            .map(|topic| prefix.full(topic));
         let partitions = ShardCount::new(PARTITIONS).unwrap();
         admin.create_missing(&names.each_ref().map(String::as_str), partitions, None).await.unwrap();
 
-        let mut settings = Settings::new(brokers.clone(), TopicPrefix::default(), partitions);
-        settings.replies = Arc::from(format!("{prefix}{}", topics::REPLIES));
+        let mut settings = Settings::new(brokers.clone(), prefix.clone(), partitions);
         change(&mut settings);
         let acks = Acks::default();
         let bus = Arc::new(KafkaBus::new(&settings, &acks.sink()).unwrap());
@@ -65,10 +72,10 @@ impl KafkaRig {
     fn consumer(&mut self, topic: &str) -> &StreamConsumer {
         let (brokers, prefix) = (&self.brokers, &self.prefix);
         self.consumers.entry(topic.to_owned()).or_insert_with(|| {
-            let of = topic.strip_prefix(prefix.as_str()).unwrap().strip_suffix(".commands").unwrap_or("test");
-            let config = group_consumer(brokers, "test-worker", &format!("worker-{prefix}{of}"));
+            let group = prefix.full(&format!("worker-{}", topic.strip_suffix(".commands").unwrap_or("test")));
+            let config = group_consumer(brokers, "test-worker", &group);
             let consumer: StreamConsumer = config.create_with_context(DefaultConsumerContext).unwrap();
-            consumer.subscribe(&[topic]).unwrap();
+            consumer.subscribe(&[&prefix.full(topic)]).unwrap();
             consumer
         })
     }
@@ -84,12 +91,8 @@ impl Rig for KafkaRig {
         &self.acks
     }
 
-    fn topic(&self, name: &str) -> Arc<str> {
-        Arc::from(format!("{}{name}", self.prefix))
-    }
-
     async fn reply(&mut self, replies: Vec<Msg>) {
-        let topic = self.topic(topics::REPLIES);
+        let topic = self.prefix.full(topics::REPLIES);
         let sent = replies.iter().map(|msg| {
             let mut record = FutureRecord::to(&topic);
             (record.key, record.payload) = (msg.key.as_deref(), msg.value.as_deref());

@@ -39,8 +39,7 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn new(topic: Arc<str>, config: ClientConfig, mender: Arc<Mender>) -> KafkaResult<Self> {
         let client = Arc::new(config.create_with_context(Voice)?);
-        let (positions, ready, mending, lines) =
-            (BTreeMap::new(), VecDeque::new(), Arc::default(), Seldom::default());
+        let (positions, ready, mending, lines) = (BTreeMap::new(), VecDeque::new(), Arc::default(), Seldom::default());
         Ok(Self { topic, config, client, positions, ready, mender, mending, lines })
     }
 
@@ -124,7 +123,9 @@ impl Reader {
             return self.renew();
         }
         match error.rdkafka_error_code() {
-            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicId) => {
+            Some(
+                Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicId,
+            ) => {
                 self.warn("missing", error);
                 self.mend();
                 for shard in self.positions.keys().copied().collect::<Vec<_>>() {

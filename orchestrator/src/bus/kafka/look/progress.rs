@@ -34,10 +34,10 @@ impl Groups {
         self.topics.values().for_each(|topic| listen(&topic.client));
     }
 
-    /// What each partition of a command topic holds, and how far its workers have come.
-    pub(super) fn progress(&mut self, client: &Client, name: &str) -> KafkaResult<Vec<Progress>> {
+    /// What each partition of a topic holds, and how far the group that reads it has come.
+    pub(super) fn progress(&mut self, client: &Client, name: &str, group: &str) -> KafkaResult<Vec<Progress>> {
         if !self.topics.contains_key(name) {
-            let client = self.config.clone().set("group.id", group(name)).create_with_context(Voice)?;
+            let client = self.config.clone().set("group.id", group).create_with_context(Voice)?;
             self.topics.insert(name.to_owned(), Topic { client, partitions: None });
         }
         let Some(topic) = self.topics.get_mut(name) else { return Ok(Vec::new()) };
@@ -95,22 +95,5 @@ impl Topic {
         }
         self.partitions = Some((partitions, Instant::now()));
         Ok(partitions)
-    }
-}
-
-/// The group that reads a topic of commands: `worker-inventory` for `inventory.commands`.
-fn group(topic: &str) -> String {
-    format!("worker-{}", topic.strip_suffix(".commands").unwrap_or(topic))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_topic_of_commands_has_its_group() {
-        assert_eq!(group("inventory.commands"), "worker-inventory");
-        assert_eq!(group("my.shop.commands"), "worker-my.shop");
-        assert_eq!(group("other"), "worker-other");
     }
 }

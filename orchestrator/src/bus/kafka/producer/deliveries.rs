@@ -1,8 +1,8 @@
 //! Delivery reports: acknowledgements go out at once, refused messages go back to the courier.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::Arc;
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
