@@ -56,6 +56,10 @@ pub const LONG: Limits = Limits { effect: Duration::from_secs(60), lease: Durati
 
 impl Bench {
     pub fn new<P: Participant>(participant: P, ledger: Arc<dyn Ledger>, limits: Limits) -> Self {
+        Self::traced(participant, ledger, limits, Tracer::OFF)
+    }
+
+    pub fn traced<P: Participant>(participant: P, ledger: Arc<dyn Ledger>, limits: Limits, tracer: Tracer) -> Self {
         let (sink, letters): (Arc<KeepingSink>, Arc<KeptLetters>) = Default::default();
         let (absences, stop) = (Absences::default(), CancellationToken::new());
         let around = Surroundings {
@@ -64,7 +68,7 @@ impl Bench {
             patience: Patience::new(absences.clone(), stop.clone()),
             letters_total: dead_letters_total(&Metrics::new()),
         };
-        let observer = Observer::new("test", &Metrics::new(), Tracer::OFF);
+        let observer = Observer::new("test", &Metrics::new(), tracer);
         let handler = Arc::new(Runtime::new(participant, ledger, around, observer, limits));
         Self { handler, sink, letters, absences, stop }
     }

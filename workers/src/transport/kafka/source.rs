@@ -156,7 +156,7 @@ impl Member {
             }
             drop(consumer);
             consumer = loop {
-                std::thread::sleep(ANEW);
+                std::thread::park_timeout(ANEW);
                 match self.consumer() {
                     Ok(consumer) => break consumer,
                     Err(error) => {
@@ -198,6 +198,8 @@ impl Reading<'_> {
     /// Keeps the member alive until the worker asks for a batch.
     fn wait_until_asked(&mut self) -> Result<(), End> {
         let (began, mut paused) = (Instant::now(), false);
+        // The worker has just been given a batch: this costs it nothing.
+        self.commit_if_due();
         loop {
             match self.member.asked.recv_timeout(BEAT) {
                 Ok(()) => break,
@@ -235,7 +237,6 @@ impl Reading<'_> {
                 None => break,
             }
         }
-        self.commit_if_due();
         // What was taken away between reading and handing out is read by somebody else.
         batch.retain(|message| self.member.standing.holds(message.partition));
         if batch.is_empty() { self.collect() } else { Ok(batch) }
@@ -267,19 +268,21 @@ impl Reading<'_> {
         }
     }
 
+    /// Commits what is marked, if it is time, and waits for the broker's word: an answer that nobody waits for gets lost
+    /// while the group is being balanced, and the last offsets of a quiet topic with it.
     fn commit_if_due(&mut self) {
         if self.committed.elapsed() < BEAT {
             return;
         }
-        self.committed = Instant::now();
         let marks = self.member.standing.take_marks();
         if !marks.is_empty() {
             let list = list_of(&self.member.full_topic, &marks);
-            if let Err(error) = list.and_then(|list| self.consumer.commit(&list, CommitMode::Async)) {
+            if let Err(error) = list.and_then(|list| self.consumer.commit(&list, CommitMode::Sync)) {
                 tracing::debug!(%error, "Offsets could not be committed yet");
                 self.member.standing.put_back(marks);
             }
         }
+        self.committed = Instant::now();
     }
 
     fn on_all(&self, what: impl Fn(&BaseConsumer<Hooks>, &TopicPartitionList) -> KafkaResult<()>) {
@@ -338,13 +341,6 @@ impl ConsumerContext for Hooks {
     fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if matches!(rebalance, Rebalance::Assign(_)) {
             self.joined.send_replace(true);
-        }
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
-        if let Err(error) = result {
-            // The next mark, or whoever has the partition next, makes good for it.
-            tracing::debug!(%error, "The broker did not take offsets");
         }
     }
 }
