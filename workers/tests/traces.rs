@@ -92,7 +92,10 @@ async fn spans_stand_in_the_trace_of_the_saga() {
     let told = [("ACTION", "1", "SUCCEEDED"), ("COMPENSATE", "1", "SUCCEEDED"), ("ACTION", "2", "REJECTED")];
     for (n, ((service, span), (kind, attempt, outcome))) in spans.iter().zip(told).enumerate() {
         assert_eq!((service.as_str(), span.name.as_str()), ("worker-payment", &*format!("charge-payment {kind}")));
-        assert_eq!((hex(&span.trace_id), hex(&span.parent_span_id)), (trace.to_owned(), format!("000000000000000{}", n + 1)));
+        assert_eq!(
+            (hex(&span.trace_id), hex(&span.parent_span_id)),
+            (trace.to_owned(), format!("000000000000000{}", n + 1))
+        );
         for (key, value) in [
             ("saga.id", saga.to_string().as_str()),
             ("saga.step", "charge-payment"),

@@ -23,6 +23,7 @@ use crate::rig::{Msg, PARTITIONS, Rig, Taken};
 pub struct KafkaRig {
     pub bus: Arc<KafkaBus>,
     pub acks: Acks,
+    #[allow(dead_code, reason = "kept for cases that make topics anew")]
     pub admin: Admin,
     pub brokers: KafkaBrokers,
     pub prefix: TopicPrefix,
