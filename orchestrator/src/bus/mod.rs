@@ -105,7 +105,10 @@ pub trait Bus: Send + Sync + 'static {
     /// The next replies of all assigned partitions, at least one, in order within a partition; waits for them.
     /// Called by one task.
     async fn next_replies(&self) -> Vec<(ShardId, Incoming)>;
-    /// The offset that the next message of this shard's reply partition will get, as the broker says now.
+    /// The offset behind the last reply of this shard that the broker holds now: once everything before it has been
+    /// dealt with, nothing is left that was there when this was asked. Of a shard whose replies are read, it is known
+    /// when they have been given out, and so it may take a moment. (It is not always the offset that the next message
+    /// gets: the last ones may be no messages, or deleted.)
     async fn reply_end(&self, shard: ShardId) -> Result<i64, BusError>;
 
     /// How far the workers of a command topic have come, for every partition, as the broker says now.

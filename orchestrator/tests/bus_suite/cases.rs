@@ -175,13 +175,19 @@ pub async fn takes_and_leaves_shards_without_loss_or_repeat(rig: &mut impl Rig) 
 
 pub async fn knows_where_replies_end(rig: &mut impl Rig) {
     let bus = rig.bus();
-    let empty = bus.reply_end(ShardId(1)).await.unwrap();
+    let shard = ShardId(1);
     reply_on(rig, 1, 0..3).await;
     reply_on(rig, 2, 0..1).await;
-    assert_eq!(bus.reply_end(ShardId(1)).await.unwrap(), empty + 3);
-    bus.assign_replies(ShardId(1), 0);
+    let unread = bus.reply_end(shard).await.unwrap();
+    bus.assign_replies(shard, 0);
     let read = replies(&*bus, 3).await;
-    assert_eq!(read.last().unwrap().1.offset + 1, empty + 3);
+    assert_eq!(read.last().unwrap().1.offset + 1, unread);
+    assert_eq!(bus.reply_end(shard).await.unwrap(), unread);
+    reply_on(rig, 1, 3..5).await;
+    // Known once they have been given out.
+    let (end, more) = tokio::join!(bus.reply_end(shard), replies(&*bus, 2));
+    assert_eq!(end.unwrap(), unread + 2);
+    assert_eq!(values(&more), numbers(3..5));
     bus.ping().await.unwrap();
 }
 
