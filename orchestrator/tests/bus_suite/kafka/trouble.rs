@@ -7,7 +7,7 @@ use std::time::Duration;
 use orchestrator::bus::kafka::topics::{WrongTopics, check};
 use orchestrator::bus::{Bus, Class, topics};
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use rdkafka::util::Timeout;
@@ -89,9 +89,18 @@ impl Operator {
         rig.admin.create_missing(&[&rig.prefix.full(topic)], partitions, None).await.unwrap();
     }
 
-    async fn limit(&self, rig: &KafkaRig, topic: &str, bytes: &str) {
+    /// A topic that takes batches of 20 KB.
+    async fn create_for_small(&self, rig: &KafkaRig, topic: &str) {
         let topic = rig.prefix.full(topic);
-        let limit = AlterConfig::new(ResourceSpecifier::Topic(&topic)).set("max.message.bytes", bytes);
+        let small = NewTopic::new(&topic, 1, TopicReplication::Fixed(1)).set("max.message.bytes", "20000");
+        let created = self.0.create_topics(&[small], &AdminOptions::new()).await.unwrap();
+        assert!(created.iter().all(Result::is_ok), "{created:?}");
+        eventually(async || rig.admin.topics().await.unwrap(), |topics| topics.contains_key(&topic)).await;
+    }
+
+    async fn raise_limit(&self, rig: &KafkaRig, topic: &str) {
+        let topic = rig.prefix.full(topic);
+        let limit = AlterConfig::new(ResourceSpecifier::Topic(&topic)).set("max.message.bytes", "1000000");
         let altered = self.0.alter_configs(&[limit], &AdminOptions::new()).await.unwrap();
         assert!(altered.iter().all(Result::is_ok), "{altered:?}");
     }
@@ -210,9 +219,9 @@ async fn the_end_of_replies_is_behind_the_last_message() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_that_is_too_large_keeps_nobody_waiting() {
     let mut rig = KafkaRig::with(brokers(), |settings| settings.park_for = Duration::from_millis(500)).await;
-    let (topic, operator) = (Arc::from("inventory.commands"), Operator::of(&rig));
+    let (topic, operator) = (Arc::from("small.commands"), Operator::of(&rig));
+    operator.create_for_small(&rig, &topic).await;
     let on = |n: u64| message(&topic, Class::Command, saga(1), n);
-    operator.limit(&rig, &topic, "20000").await;
     let mut large = on(7);
     large.headers.push(("padding".into(), vec![b'x'; 50_000]));
     rig.bus.send((0..100).map(|n| if n == 7 { large.clone() } else { on(n) }).collect());
@@ -224,7 +233,7 @@ async fn a_message_that_is_too_large_keeps_nobody_waiting() {
     let numbers: Vec<u64> = taken.iter().map(|taken| text(taken).parse().unwrap()).collect();
     assert!(numbers.is_sorted() && !numbers.contains(&7), "{numbers:?}");
 
-    operator.limit(&rig, &topic, "1000000").await;
+    operator.raise_limit(&rig, &topic).await;
     rig.acks.wait_for(200).await;
     assert_eq!(text(&rig.take(&topic, 1).await[0]), "7");
 }
