@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Path, Request};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::routing::{get, post};
@@ -21,6 +21,7 @@ fn routes() -> Router {
     Router::new()
         .route("/orders", get(list).post(submit))
         .route("/orders/{id}", get(async |PathId(id): PathId| id.to_string()))
+        .route("/numbers/{n}", get(async |Path(n): Path<u32>| n.to_string()))
         .route("/panic", get(panic))
         .route("/busy", post(async || Problem::new(Code::BacklogFull, "The backlog is full").retry_after(7)))
         .route("/admin/verbs", post(async |caller: Caller| caller.actor()))
@@ -85,6 +86,7 @@ async fn what_the_router_refuses_is_a_problem() {
     let document = problem(client.get(server.url("/orders/1")).send().await.unwrap(), 400, "INVALID_PARAMETER").await;
     assert_eq!(document["errors"][0]["parameter"], "id");
     assert_eq!(document["errors"][0]["code"], "INVALID_UUID");
+    problem(client.get(server.url("/numbers/one")).send().await.unwrap(), 400, "INVALID_PARAMETER").await;
     problem(client.get(server.url("/orders/%ff")).send().await.unwrap(), 400, "INVALID_PARAMETER").await;
 
     let head = client.head(server.url("/nowhere")).send().await.unwrap();
@@ -241,14 +243,25 @@ async fn a_refusal_says_when_to_try_again() {
     problem(response, 503, "OVERLOADED").await;
 }
 
+/// Many clients write all that they have to say before they read: an answer that comes before must wait for them.
 #[tokio::test]
 async fn a_refusal_is_read_even_if_the_body_is_still_coming() {
     let (server, _) = server("").await;
-    let client = Client::new();
-    for _ in 0..20 {
-        let response = client.post(server.url("/orders")).body(vec![b' '; 1_000_000]).send().await;
-        problem(response.expect("the answer arrives"), 401, "UNAUTHENTICATED").await;
+    // More than the sockets on both sides hold.
+    let size = 30_000_000;
+    let head = format!("POST /orders HTTP/1.1\r\nhost: x\r\ncontent-length: {size}\r\nconnection: close\r\n\r\n");
+    for _ in 0..3 {
+        let answer = server.raw(&[head.as_bytes(), &vec![b' '; size]].concat()).await;
+        assert!(answer.starts_with("HTTP/1.1 401") && answer.contains("UNAUTHENTICATED"), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn a_client_that_expects_a_go_ahead_is_refused_without_its_body() {
+    let (server, _) = server("").await;
+    let head = "POST /orders HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\nexpect: 100-continue\r\n\r\n";
+    let answer = server.raw(head.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
 }
 
 #[tokio::test]

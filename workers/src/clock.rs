@@ -11,9 +11,3 @@ pub fn after(micros: i64, span: Duration) -> i64 {
 pub fn micros_of(span: Duration) -> i64 {
     i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }
-
-/// Now.
-pub fn now() -> saga_model::Micros {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    saga_model::Micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
-}

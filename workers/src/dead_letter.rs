@@ -1,18 +1,17 @@
 //! Messages that cannot be read: kept in the list that operators see, and sent to `saga.dead-letters`.
 
 use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use saga_model::SagaId;
 use saga_model::json;
 use saga_model::micros::Micros;
 use saga_model::wire::Unreadable;
+use service::kafka::{self, Origin, topics};
 
-use crate::clock;
 use crate::sql::{Db, Pool, immediate};
 use crate::transport::{Delivery, Outgoing};
 use crate::trouble::Trouble;
-
-/// Where dead letters go.
-pub const TOPIC: &str = "saga.dead-letters";
 
 /// A message that changed nothing, and why.
 #[derive(Debug, Clone)]
@@ -24,33 +23,25 @@ pub struct DeadLetter {
 
 impl DeadLetter {
     pub fn new(delivery: Delivery, why: Unreadable) -> Self {
-        Self { delivery, why, at: clock::now() }
+        Self { delivery, why, at: service::time::now() }
     }
 
-    /// The message for [`TOPIC`]: key, value and headers as they came, and where they came from.
+    /// The message for the topic of dead letters.
     pub fn message(&self) -> Outgoing {
-        let Delivery { topic, partition, offset, key, value, headers } = &self.delivery;
-        let added = [
-            ("dl_topic", topic.to_string()),
-            ("dl_partition", partition.to_string()),
-            ("dl_offset", offset.to_string()),
-            ("dl_code", self.why.code.as_str().to_owned()),
-            ("dl_detail", self.why.detail.clone()),
-            ("dl_at", self.at.to_string()),
-        ];
-        let added = added.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes()));
-        let headers = headers.iter().cloned().chain(added).collect();
-        Outgoing { topic: TOPIC, key: key.clone(), value: value.clone(), headers }
+        let Delivery { topic, partition, offset, key, value, headers } = self.delivery.clone();
+        let origin = Origin { topic: topic.to_string(), partition, offset };
+        let letter = kafka::DeadLetter::new(&origin, &self.why, self.at, key, value, headers);
+        Outgoing { topic: topics::DEAD_LETTERS, key: letter.key, value: letter.value, headers: letter.headers }
     }
 
-    /// The saga that it may be meant for: what it says itself, or else its key.
+    /// The saga that it may be meant for: the one it names, or else its key.
     fn saga(&self) -> Option<SagaId> {
-        let said = || {
+        let named = || {
             let json = json::parse(self.delivery.value.as_deref()?).ok()?;
             json.get("sagaId").or_else(|| json.get("orderId"))?.as_str()?.parse().ok()
         };
         let key = || std::str::from_utf8(self.delivery.key.as_deref()?).ok()?.parse().ok();
-        said().or_else(key)
+        named().or_else(key)
     }
 }
 
@@ -64,7 +55,7 @@ pub trait DeadLetters: Send + Sync + 'static {
     async fn keep(&self, letters: &[DeadLetter]) -> Result<(), Trouble>;
 }
 
-/// The list in the table `dead_letter`, which the orchestrator owns and serves.
+/// The list in the table `dead_letter`, which the orchestrator serves.
 #[derive(Debug, Clone)]
 pub struct SqlDeadLetters(pub Db);
 
@@ -75,7 +66,7 @@ impl DeadLetters for SqlDeadLetters {
             (id, topic, partition, \"offset\", key, value, headers, code, detail, saga_id, at, status) \
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'NEW') \
             ON CONFLICT (topic, partition, \"offset\") DO NOTHING";
-        // Bad messages are rare, and each may be bad in its own way: one statement for each.
+        // Bad messages are rare, and each is bad in its own way: a statement for each.
         macro_rules! keep {
             ($executor:expr, $letter:expr) => {{
                 let (delivery, why) = (&$letter.delivery, &$letter.why);
@@ -85,7 +76,7 @@ impl DeadLetters for SqlDeadLetters {
                     .bind(delivery.partition)
                     .bind(delivery.offset)
                     .bind(delivery.key.as_deref())
-                    .bind(delivery.value.as_deref().unwrap_or_default())
+                    .bind(delivery.value.as_deref())
                     .bind(headers_as_json(delivery)?)
                     .bind(why.code.as_str())
                     .bind(without_nul(&why.detail))
@@ -118,7 +109,9 @@ fn without_nul(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-/// `[[name, bytes], …]`, in order: header values are bytes.
+/// `[[name, value in base64], …]`, in order: header values are bytes.
 fn headers_as_json(delivery: &Delivery) -> Result<String, Trouble> {
-    serde_json::to_string(&delivery.headers).map_err(|error| Trouble::Poison(error.to_string()))
+    let encoded = |(name, value): &(String, Vec<u8>)| (without_nul(name), STANDARD.encode(value));
+    let headers: Vec<(String, String)> = delivery.headers.iter().map(encoded).collect();
+    serde_json::to_string(&headers).map_err(|error| Trouble::Poison(error.to_string()))
 }

@@ -60,7 +60,7 @@ impl Default for ClaimId {
 pub enum Judgement {
     /// Nothing: this is the answer.
     Answer(Answer),
-    /// The action. `repeated` if it may have been begun before.
+    /// The action. `repeated` unless nobody ever asked about this step before.
     Act { repeated: bool },
     /// Find out what became of the action of an earlier round, record it, and ask again.
     Settle { round: u32 },
@@ -112,12 +112,7 @@ pub trait Ledger: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Trouble`]; then some, all or none may be claimed.
-    async fn claim(
-        &self,
-        claim: ClaimId,
-        lease: Duration,
-        questions: &[Question],
-    ) -> Result<Vec<Judgement>, Trouble>;
+    async fn claim(&self, claim: ClaimId, lease: Duration, questions: &[Question]) -> Result<Vec<Judgement>, Trouble>;
 
     /// Records how claimed work ended. `false` where the claim was lost to somebody else, or nothing was claimed:
     /// that question has to be asked again.

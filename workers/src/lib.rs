@@ -12,7 +12,14 @@ pub mod trouble;
 pub mod dead_letter;
 pub mod transport;
 
+pub mod audit;
 pub mod clock;
+pub mod observe;
 pub mod sql;
 
 pub mod shop;
+
+pub mod http;
+pub mod local;
+pub mod process;
+pub mod settings;

@@ -36,7 +36,8 @@ pub struct Job<T> {
     pub key: EffectKey,
     /// The attempt of the command, from 1.
     pub attempt: u32,
-    /// Whether this effect may have been begun before: by an earlier attempt, or by a worker that died.
+    /// Whether this effect may have been begun before, or one of an earlier round: by an earlier attempt, or by a worker
+    /// that died. False only for what is asked for the first time ever.
     pub repeated: bool,
     /// What the participant read from the command.
     pub task: Arc<T>,

@@ -13,20 +13,23 @@
 //! is not the straight one leads back to the claim.
 
 mod read;
-mod serve;
 mod reply;
+mod serve;
 mod wave;
 mod work;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use saga_model::wire::{DeadLetterCode, Unreadable};
+use service::metrics::prometheus_client::metrics::counter::Counter;
+use service::metrics::prometheus_client::metrics::family::Family;
 
 use crate::dead_letter::{DeadLetter, DeadLetters};
 use crate::layers::Calls;
 use crate::ledger::{ClaimId, Ending, Ledger};
+use crate::observe::{DeadLetterLabels, Observer};
 use crate::participant::Participant;
 use crate::patience::{Hopeless, Patience, Stopping};
 use crate::transport::{Delivery, Sent, Sink};
@@ -47,6 +50,8 @@ pub struct Surroundings {
     pub dead_letters: Arc<dyn DeadLetters>,
     pub sink: Arc<dyn Sink>,
     pub patience: Patience,
+    /// `saga_dead_letters_total`, see [`crate::observe::dead_letters_total`].
+    pub letters_total: Family<DeadLetterLabels, Counter>,
 }
 
 /// How long a participant may take.
@@ -72,14 +77,21 @@ pub struct Runtime<P: Participant> {
     calls: Calls<P::Task>,
     ledger: Arc<dyn Ledger>,
     around: Surroundings,
+    observer: Observer,
     lease: Duration,
 }
 
 impl<P: Participant> Runtime<P> {
-    pub fn new(participant: P, ledger: Arc<dyn Ledger>, around: Surroundings, limits: Limits) -> Self {
+    pub fn new(
+        participant: P,
+        ledger: Arc<dyn Ledger>,
+        around: Surroundings,
+        observer: Observer,
+        limits: Limits,
+    ) -> Self {
         let participant = Arc::new(participant);
         let calls = Calls::around(&participant, limits.effect);
-        Self { participant, calls, ledger, around, lease: limits.lease }
+        Self { participant, calls, ledger, around, observer, lease: limits.lease }
     }
 
     /// Handles a wave; if something in it cannot be handled, halves it until the culprit is alone.
@@ -123,12 +135,13 @@ impl<P: Participant> Runtime<P> {
 #[async_trait]
 impl<P: Participant> Handler for Runtime<P> {
     async fn handle(&self, batch: Vec<Delivery>) -> Result<Vec<Sent>, Stopping> {
-        let mut sent = Vec::new();
-        let read::Batch { waves, letters } = read::read(&*self.participant, batch);
+        let (mut sent, began) = (Vec::new(), Instant::now());
+        let read::Batch { waves, letters } = read::read(&*self.participant, &self.observer, batch);
         self.around.bury(letters, &mut sent).await?;
         for wave in waves {
             self.isolate(wave, &mut sent).await?;
         }
+        self.observer.batch(began.elapsed());
         Ok(sent)
     }
 }
@@ -150,6 +163,8 @@ impl Surroundings {
         }
         for letter in &letters {
             let Delivery { topic, partition, offset, .. } = &letter.delivery;
+            let labels = DeadLetterLabels { topic: topic.to_string(), code: letter.why.code.as_str() };
+            self.letters_total.get_or_create(&labels).inc();
             tracing::warn!(topic = &**topic, partition, offset, why = %letter.why, "A message cannot be read: a dead letter");
         }
         sent.push(self.sink.send(letters.iter().map(DeadLetter::message).collect()));

@@ -8,4 +8,6 @@ pub mod payment;
 
 pub mod notification;
 
+pub mod staff;
+
 mod payload;

@@ -5,6 +5,8 @@
 //! loop in one `BEGIN IMMEDIATE` transaction. No call is ever cancelled half-way (a dropped `begin` would hand its
 //! connection back inside a transaction): they run in tasks of their own.
 
+pub mod connect;
+
 use sea_orm::{
     DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, RuntimeErr, SqliteTransactionMode, TransactionOptions,
     TransactionTrait,
@@ -49,6 +51,14 @@ impl Db {
     /// The connection, for what is not in the hot path.
     pub fn connection(&self) -> &DatabaseConnection {
         &self.connection
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub async fn ping(&self) -> Result<(), Trouble> {
+        Ok(self.connection.ping().await?)
     }
 
     /// Begins a transaction that writes.

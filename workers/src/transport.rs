@@ -2,6 +2,7 @@
 //!
 //! A batch is taken, answered, and only then marked as done. A batch that was not marked comes again.
 
+pub mod kafka;
 pub mod local;
 
 use std::sync::Arc;
@@ -18,13 +19,6 @@ pub struct Delivery {
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
     pub headers: Vec<(String, Vec<u8>)>,
-}
-
-impl Delivery {
-    /// The value of the first header of that name.
-    pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_slice())
-    }
 }
 
 /// A message to send: a reply or a dead letter.
@@ -55,6 +49,9 @@ pub trait Source: Send + 'static {
 
     /// Where to mark what is done.
     fn marks(&self) -> Arc<dyn Marks>;
+
+    /// Hands on what is marked, and lets go. What was handed out and not marked comes again, here or elsewhere.
+    async fn close(self);
 }
 
 /// Marks what is done, so that it does not come again. Called in the order of the batches.

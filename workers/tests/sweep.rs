@@ -11,15 +11,14 @@ use common::commands::{Ask, new_saga, payload, short};
 use common::database;
 use common::parts::{Bench, LONG};
 use saga_model::SagaId;
-use saga_model::state::Kind;
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 use uuid::Uuid;
+use workers::ledger::Ledger;
 use workers::ledger::memory::MemoryLedger;
 use workers::ledger::sql::SqlLedger;
-use workers::ledger::Ledger;
+use workers::shop::gateway::SimulatedGateway;
 use workers::shop::gateway::entries::Entries;
 use workers::shop::gateway::simulated::SuccessRate;
-use workers::shop::gateway::SimulatedGateway;
 use workers::shop::inventory::Inventory;
 use workers::shop::notification::Notification;
 use workers::shop::payment::Payment;
@@ -84,7 +83,13 @@ fn undo_answer(undone: bool) -> String {
 }
 
 /// Runs all orders, each as a saga of its own, and compares the answers.
-async fn sweep(bench: &Bench, step: &'static str, method: Option<&str>, sku: Uuid, refused: Option<&str>) -> Vec<(SagaId, Vec<Say>)> {
+async fn sweep(
+    bench: &Bench,
+    step: &'static str,
+    method: Option<&str>,
+    sku: Uuid,
+    refused: Option<&str>,
+) -> Vec<(SagaId, Vec<Say>)> {
     let sagas: Vec<(SagaId, Vec<Say>)> = orders().into_iter().map(|order| (new_saga(), order)).collect();
     let mut answers: BTreeMap<SagaId, Vec<String>> = BTreeMap::new();
     for place in 0..LONGEST as usize {
@@ -124,7 +129,8 @@ async fn inventory(db: DatabaseConnection, ledger: Arc<dyn Ledger>) {
     let mut standing = 0;
     for (saga, order) in &sagas {
         let rounds = expected(order, None).1.len() as i64;
-        let standing_here = count(&db, "SELECT count(*) FROM reservation WHERE saga_id = $1 AND status = 0", *saga).await;
+        let standing_here =
+            count(&db, "SELECT count(*) FROM reservation WHERE saga_id = $1 AND status = 0", *saga).await;
         let held = count(&db, "SELECT count(*) FROM reservation WHERE saga_id = $1 AND held", *saga).await;
         assert_eq!(held, rounds, "{order:?}");
         assert_eq!(standing_here, if undone(order) { 0 } else { rounds }, "{order:?}");
@@ -217,13 +223,10 @@ fn the_expectation_is_the_contract() {
     use Say::{Act, Undo};
     check(&[Act(1), Act(1)], &["SUCCEEDED", "SUCCEEDED"]);
     check(&[Act(2), Act(1)], &["SUCCEEDED", "REJECTED SUPERSEDED"]);
-    check(&[Undo(1), Act(1), Act(2), Undo(1)], &[
-        "SUCCEEDED nothing",
-        "REJECTED COMPENSATED_ALREADY",
-        "REJECTED COMPENSATED_ALREADY",
-        "SUCCEEDED nothing",
-    ]);
+    check(
+        &[Undo(1), Act(1), Act(2), Undo(1)],
+        &["SUCCEEDED nothing", "REJECTED COMPENSATED_ALREADY", "REJECTED COMPENSATED_ALREADY", "SUCCEEDED nothing"],
+    );
     check(&[Act(1), Undo(1), Undo(2)], &["SUCCEEDED", "SUCCEEDED undone", "SUCCEEDED undone"]);
     assert_eq!(orders().len(), 1365);
-    let _ = Kind::Action;
 }

@@ -92,10 +92,7 @@ impl MigrationTrait for CreateStock {
         manager.get_connection().execute(&first).await?;
         if manager.get_database_backend() == DbBackend::Postgres {
             // Counters change in place with each batch, reservations once: room on the page keeps that off the index.
-            for sql in [
-                "ALTER TABLE stock SET (fillfactor = 20)",
-                "ALTER TABLE reservation SET (fillfactor = 60)",
-            ] {
+            for sql in ["ALTER TABLE stock SET (fillfactor = 20)", "ALTER TABLE reservation SET (fillfactor = 60)"] {
                 manager.get_connection().execute_unprepared(sql).await?;
             }
         }

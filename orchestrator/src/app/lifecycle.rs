@@ -7,7 +7,7 @@ use axum::Router;
 use saga_model::micros::Millis;
 use saga_model::{Definition, catalog};
 use service::exit::Stop;
-use service::health::{Dependency, Effect, Health};
+use service::health::{Dependency, Effect, Health, Status};
 use service::http::serve;
 use service::keys::ApiKeys;
 use service::metrics::Metrics;
@@ -70,6 +70,8 @@ impl Process {
             tracing::info!(http.addr = %address, "Listening");
         }
         let (health, metrics) = (Health::new(), Metrics::new());
+        // Named from the start: a process that owns no shard yet is not ready, whatever else is up.
+        health.register("shards", Effect::NotReady);
         let entrance = Entrance::new(&health, &metrics);
         let http = tokio::spawn(serve(listener, entrance.routes(), shutdown.clone(), REQUESTS_WITHIN));
         let tracer = telemetry.tracer("saga")?;
@@ -119,6 +121,14 @@ impl Process {
         };
         self.entrance.open(router(api, more));
         Ok(Some(running))
+    }
+
+    /// Waits until the process is ready, or is to end.
+    pub async fn ready(&self) {
+        let mut pace = tokio::time::interval(PULSE / 50);
+        while self.health.readiness().status() != Status::Ready && !self.shutdown.is_cancelled() {
+            pace.tick().await;
+        }
     }
 
     /// Asks the store until it answers; none if the end comes first.
@@ -220,7 +230,8 @@ impl Process {
 fn resolved(timing: Timing) -> Result<Vec<Definition>, Stop> {
     let definitions = catalog::blueprints().into_iter().map(|blueprint| {
         let name = blueprint.name.clone();
-        Definition::new(blueprint, timing.policy).map_err(|error| Stop::Usage(format!("the definition {name}: {error}")))
+        Definition::new(blueprint, timing.policy)
+            .map_err(|error| Stop::Usage(format!("the definition {name}: {error}")))
     });
     definitions.collect()
 }

@@ -58,11 +58,7 @@ pub async fn serve(args: ServeArgs) -> Result<(), Stop> {
 }
 
 /// Waits for Postgres and Kafka, and checks that they are as this release needs them. None if the end comes first.
-async fn ground(
-    process: &Process,
-    store: &PostgresStore,
-    connections: &Connections,
-) -> Result<Option<Ground>, Stop> {
+async fn ground(process: &Process, store: &PostgresStore, connections: &Connections) -> Result<Option<Ground>, Stop> {
     let postgres = process.health.register("postgres", Effect::NotReady);
     let kafka = process.health.register("kafka", Effect::Degraded);
     let checked = process.patiently(&postgres, || async {
@@ -78,7 +74,9 @@ async fn ground(
     let checked = process.patiently(&kafka, || async {
         check(&admin, &connections.kafka_topic_prefix, &topics::ALL, shards).await.map_err(|wrong| match wrong {
             WrongTopics::Unseen(error) => StoreError::Unavailable(error.to_string()),
-            wrong @ (WrongTopics::Missing(_) | WrongTopics::Partitions { .. }) => StoreError::Refused(wrong.to_string()),
+            wrong @ (WrongTopics::Missing(_) | WrongTopics::Partitions { .. }) => {
+                StoreError::Refused(wrong.to_string())
+            }
         })
     });
     if checked.await?.is_none() {

@@ -1,6 +1,8 @@
 //! How messages travel: one trait, two buses (Kafka, in-process) that pass one suite.
 
 pub mod kafka;
+pub mod local;
+mod unacked;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -60,7 +62,7 @@ pub struct Ack {
     pub offset: i64,
 }
 
-/// Is called from the bus's own thread for each acknowledgement: quick, never blocking.
+/// Is called for each acknowledgement, from a thread of the bus or of whoever sends: quick, never blocking.
 pub type AckSink = Arc<dyn Fn(Ack) + Send + Sync>;
 
 /// A message that was read.
@@ -92,12 +94,17 @@ pub struct BusError(pub String);
 #[async_trait]
 pub trait Bus: Send + Sync + 'static {
     /// Hands messages over; never waits, keeps the order within a partition and a class, and repeats until
-    /// the broker has each (a broker that is away is waited for). Acknowledgements go to the [`AckSink`]
-    /// that the bus was made with.
+    /// the broker has each (a broker that is away is waited for; commands, whose order is never relied upon, may lose
+    /// it if the broker refuses some for good). Acknowledgements go to the [`AckSink`] that the bus was made with.
     fn send(&self, messages: Vec<Outgoing>);
 
     /// How many messages are handed over and not yet acknowledged.
     fn unacked(&self) -> usize;
+
+    /// Whether it forgets everything with the process: then whoever takes a shard sends all pending commands again.
+    fn forgets(&self) -> bool {
+        false
+    }
 
     /// Reads the reply partition of a shard from `offset` (or from its beginning if it holds that offset no more).
     fn assign_replies(&self, shard: ShardId, offset: i64);

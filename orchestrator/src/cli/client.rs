@@ -108,8 +108,9 @@ impl Client {
         }
         let mut headers = HeaderMap::new();
         for (name, value) in &request.headers {
-            let value = HeaderValue::from_str(value)
-                .map_err(|_| Stop::Usage(format!("{value:?} cannot be sent as {name}: use visible ASCII characters")))?;
+            let value = HeaderValue::from_str(value).map_err(|_| {
+                Stop::Usage(format!("{value:?} cannot be sent as {name}: use visible ASCII characters"))
+            })?;
             headers.insert(HeaderName::from_bytes(name.as_bytes()).map_err(|error| self.failed(&error))?, value);
         }
         if let Some(key) = &self.key {
@@ -132,7 +133,9 @@ impl Client {
     fn unreachable(&self, error: &reqwest::Error) -> Stop {
         let base = &self.base;
         Stop::Failed(if error.is_timeout() {
-            format!("{base} did not answer in time; the request may have been done all the same: look before you repeat it")
+            format!(
+                "{base} did not answer in time; the request may have been done all the same: look before you repeat it"
+            )
         } else if error.is_connect() {
             format!(
                 "cannot reach {base} ({}); is `saga serve` or `saga dev` running there? SAGA_URL says where to look",
@@ -163,7 +166,8 @@ fn base(text: &str) -> Result<Url, Stop> {
     match url.scheme() {
         "http" if url.has_host() => Ok(url),
         "https" => Err(Stop::Usage(
-            "this client does not speak https: reach the orchestrator over http, through a tunnel if it is far".to_owned(),
+            "this client does not speak https: reach the orchestrator over http, through a tunnel if it is far"
+                .to_owned(),
         )),
         _ => Err(Stop::Usage(format!("{text:?} is not where an orchestrator can be; {advice}"))),
     }

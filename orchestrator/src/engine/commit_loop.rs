@@ -80,7 +80,7 @@ impl CommitLoop {
         self.store_marks(true).await;
     }
 
-    async fn turn(&mut self) {
+    pub(super) async fn turn(&mut self) {
         for ack in self.parts.acks.take() {
             self.core.note_ack(&ack);
         }
@@ -111,7 +111,7 @@ impl CommitLoop {
             Control::Install { loaded, done } => {
                 let (shard, offset) = (loaded.grant.shard, loaded.grant.reply_offset);
                 tracing::info!(%shard, epoch = loaded.grant.epoch, sagas = loaded.live.len(), "Shard taken");
-                let send = self.core.install(*loaded, self.parts.clock.now());
+                let send = self.core.install(*loaded, self.parts.bus.forgets(), self.parts.clock.now());
                 self.weigh(shard, 1);
                 self.parts.bus.send(send);
                 self.parts.bus.assign_replies(shard, offset);

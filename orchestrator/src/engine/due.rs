@@ -129,11 +129,11 @@ impl Core {
         }
     }
 
-    fn send_again(&self, saga: saga_model::SagaId, command: CommandRef, send: &mut Vec<Outgoing>) {
+    pub(super) fn send_again(&self, saga: saga_model::SagaId, command: CommandRef, send: &mut Vec<Outgoing>) {
         if let Some(live) = self.sagas.get(&saga)
             && let Some(ticket) = self.ticket(live.shard, None)
         {
-            tracing::warn!(saga.id = %saga, attempt = command.attempt, "A command was lost by its topic and is sent again");
+            tracing::debug!(saga.id = %saga, attempt = command.attempt, "A command was lost and is sent again");
             push(send, self.command(&live.record, &live.definition, command, ticket), saga);
         }
     }

@@ -28,7 +28,7 @@ pub async fn run(bus: Arc<dyn Bus>, inbox: Arc<Inbox>, shutdown: CancellationTok
 }
 
 /// What a message on a reply partition says.
-fn read(incoming: &Incoming) -> Result<reply::ReplyMessage, Unreadable> {
+pub(super) fn read(incoming: &Incoming) -> Result<reply::ReplyMessage, Unreadable> {
     let no_value = || Unreadable::new(DeadLetterCode::NotJson, "the message has no value");
     reply::parse(incoming.value.as_deref().ok_or_else(no_value)?)
 }

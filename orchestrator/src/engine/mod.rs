@@ -31,6 +31,7 @@ mod poison;
 mod recover;
 mod settle;
 mod shards;
+pub mod stepwise;
 mod submit;
 mod taken;
 mod timers;
@@ -52,7 +53,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::commit_loop::Acks;
 pub use self::core::Ids;
 pub use definitions::Definitions;
-pub use input::KeyedRequest;
+pub use input::{KeyedRequest, Submitted};
 pub use meters::Meters;
 pub use submit::{StartError, StartRequest, Started};
 

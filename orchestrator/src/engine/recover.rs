@@ -1,6 +1,6 @@
 //! Taking a shard over. There is no other way to start: a first start finds no rows, that is all.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use saga_model::{Definition, Micros, SagaId};
@@ -18,7 +18,9 @@ impl Core {
     /// Takes a loaded shard in and returns the messages that may not have left: the domain events of the rows
     /// past the watermark, in order, and the *pending* commands of sagas with such rows. A command that its
     /// saga asks no more is never sent again.
-    pub fn install(&mut self, loaded: LoadedShard, now: Micros) -> Vec<Outgoing> {
+    ///
+    /// From a bus that forgets everything, all pending commands are lost.
+    pub fn install(&mut self, loaded: LoadedShard, bus_forgets: bool, now: Micros) -> Vec<Outgoing> {
         let LoadedShard { grant, live, unpublished, ended } = loaded;
         let shard = grant.shard;
         self.drop_shard(shard);
@@ -34,7 +36,7 @@ impl Core {
                 untaken: Untaken::new(),
             },
         );
-        let mut known: HashMap<SagaId, (SagaRecord, Arc<Definition>)> = HashMap::new();
+        let mut known: BTreeMap<SagaId, (SagaRecord, Arc<Definition>)> = BTreeMap::new();
         for record in ended {
             if let Some(definition) = self.definitions.get(record.origin.definition) {
                 known.insert(record.saga.id, (record, definition));
@@ -80,7 +82,10 @@ impl Core {
         }
         self.handed_over(shard, grant.last_seq, 0);
         for (saga, (record, definition)) in &known {
-            if let Some(command) = pending(record, definition).filter(|_| !sent_again.contains(saga)) {
+            let Some(command) = pending(record, definition).filter(|_| !sent_again.contains(saga)) else { continue };
+            if bus_forgets {
+                self.send_again(*saga, command, &mut send);
+            } else {
                 let topic = &definition.step(command.step).topic;
                 let waiting = Waiting { saga: *saga, command, sent_at: record.saga.updated_at };
                 self.taken.inherited(topic, waiting);

@@ -70,7 +70,7 @@ impl Keeper {
     }
 
     /// One heartbeat and what follows from it. `true` if we hold our share.
-    async fn round(&mut self) -> Result<bool> {
+    pub(super) async fn round(&mut self) -> Result<bool> {
         let doubtful = self.retake.borrow_and_update().clone();
         if !doubtful.is_empty() {
             self.retake_doubtful(&doubtful).await?;

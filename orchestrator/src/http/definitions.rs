@@ -8,9 +8,9 @@ use serde::Serialize;
 use service::http::no_query;
 use service::problem::{Code, Problem};
 
+use super::Api;
 use super::answer::Answer;
 use super::path::PathName;
-use super::Api;
 
 /// `GET /definitions`
 pub async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, Problem> {

@@ -36,6 +36,8 @@ use crate::store::rows::SagaRecord;
 
 /// How long a question to the database may take before the client hears that it is away.
 const PATIENCE: Duration = Duration::from_secs(4);
+/// What a last question has at least, when those before it took their time.
+const LAST_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What the routes stand on.
 #[derive(Clone)]
@@ -48,8 +50,25 @@ pub struct Api {
     pub draining: CancellationToken,
 }
 
-/// All routes, complete with what surrounds them; `more` are served beside them, behind the same door.
-pub fn router(api: Api, more: Router) -> Router {
+/// Routes of others at the same address, behind the same door.
+pub struct More {
+    pub routes: Router,
+    /// Admin paths whose calls `audit` records; all others are recorded here.
+    pub records: fn(&str) -> bool,
+    /// Puts their audit around the door.
+    pub audit: Box<dyn FnOnce(Router) -> Router + Send>,
+}
+
+impl From<Router> for More {
+    /// Routes that nobody has to record.
+    fn from(routes: Router) -> Self {
+        Self { routes, records: |_| false, audit: Box::new(|routes| routes) }
+    }
+}
+
+/// All routes, complete with what surrounds them.
+pub fn router(api: Api, more: impl Into<More>) -> Router {
+    let More { routes: more, records, audit } = more.into();
     let Api { keys, metrics, health, .. } = &api;
     let mut routes = Router::new()
         .route("/orders", get(orders::list).post(orders::create))
@@ -65,7 +84,7 @@ pub fn router(api: Api, more: Router) -> Router {
     let routes = routes.with_state(api.clone()).merge(more).merge(health.routes()).merge(metrics.routes());
     let guarded = guard(routes, keys.clone(), is_keyless);
     let http = metrics.http();
-    service::http::edge(admin::audited(guarded, api.clone()), http)
+    service::http::edge(audit(admin::audited(guarded, api.clone(), records)), http)
 }
 
 impl Api {
@@ -74,7 +93,15 @@ impl Api {
     /// # Errors
     /// 503 if the database does not answer.
     async fn read<T>(&self, question: impl Future<Output = Result<T, StoreError>>) -> Result<T, Problem> {
-        match tokio::time::timeout(PATIENCE, question).await {
+        self.read_within(PATIENCE, question).await
+    }
+
+    async fn read_within<T>(
+        &self,
+        patience: Duration,
+        question: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, Problem> {
+        match tokio::time::timeout(patience, question).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(away(&error)),
             Err(_) => Err(Problem::new(Code::Unavailable, "the database does not answer")),

@@ -72,7 +72,8 @@ pub fn unknown(id: SagaId) -> Problem {
 
 fn wait(text: &str) -> Result<Duration, String> {
     const LONGEST: Duration = Duration::from_secs(60);
-    let wait = parse_from_zero(text).map(|millis| Duration::from_millis(millis.0)).map_err(|error| error.to_string())?;
+    let wait =
+        parse_from_zero(text).map(|millis| Duration::from_millis(millis.0)).map_err(|error| error.to_string())?;
     if wait > LONGEST { Err("wait for at most 60s, and ask again".to_owned()) } else { Ok(wait) }
 }
 

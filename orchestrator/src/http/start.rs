@@ -1,5 +1,7 @@
 //! Starting sagas over HTTP: what `POST /orders` and `POST /sagas/{definition}` share.
 
+use std::time::Duration;
+
 use axum::http::HeaderMap;
 use saga_model::event::Actor;
 use saga_model::json::RawJson;
@@ -12,6 +14,9 @@ use uuid::Uuid;
 use super::Api;
 use crate::engine::{KeyedRequest, StartError, StartRequest, Started};
 use crate::store::rows::IdempotencyKey;
+
+/// How long a start may take, looking for its key included, before the client hears that the database is away.
+const PATIENCE: Duration = Duration::from_millis(4_900);
 
 /// Who starts something, where, and under which key.
 #[derive(Debug)]
@@ -63,7 +68,9 @@ impl Origin {
             traceparent: root_of(self.trace)?.to_string(),
             actor: Actor::Key(name),
         };
-        api.engine.begin(request).await.map_err(refused)
+        // The engine goes on with it all the same; with a key, a repeat finds what became of it.
+        let started = tokio::time::timeout(PATIENCE, api.engine.begin(request)).await;
+        started.unwrap_or(Err(StartError::InDoubt)).map_err(refused)
     }
 }
 
@@ -84,5 +91,29 @@ fn refused(error: StartError) -> Problem {
         StartError::Unavailable(_) | StartError::InDoubt => Problem::new(Code::Unavailable, said),
         StartError::KeyReused => Problem::new(Code::IdempotencyKeyReused, said),
         StartError::Failed(_) => Problem::internal(&said),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_client_is_told() {
+        let why = || "why".to_owned();
+        for (error, status, code) in [
+            (StartError::Overloaded, 503, "OVERLOADED"),
+            (StartError::Unavailable(why()), 503, "UNAVAILABLE"),
+            (StartError::InDoubt, 503, "UNAVAILABLE"),
+            (StartError::KeyReused, 422, "IDEMPOTENCY_KEY_REUSED"),
+            (StartError::Failed(why()), 500, "INTERNAL_ERROR"),
+        ] {
+            let problem = refused(error);
+            assert_eq!((problem.status().as_u16(), problem.code().as_str()), (status, code));
+        }
+        assert!(
+            refused(StartError::InDoubt).detail().contains("may or may not"),
+            "it is not told that nothing was stored"
+        );
     }
 }

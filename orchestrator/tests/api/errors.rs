@@ -1,12 +1,8 @@
 //! Every way to be refused, and that nothing is stored by it.
 
-use std::time::Duration;
-
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
-use crate::support::{INK, Json, NOBODY, PEN, Server, USER, codes, order, order_with};
+use crate::support::{INK, Json, NOBODY, PEN, Server, USER, Wrong, codes, order, order_with};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -15,7 +11,7 @@ fn owned(wrong: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 /// Bodies that are one JSON value: what is wrong with them.
-fn invalid_orders() -> Vec<(String, Vec<(&'static str, &'static str)>)> {
+fn invalid_orders() -> Vec<(String, Vec<Wrong>)> {
     let whole = |body: &str| format!(r#"{{"userId": "{USER}", "amount": 500, "items": {{"{PEN}": 2}}, {body}}}"#);
     let amount = |text: &str| format!(r#"{{"userId": "{USER}", "amount": {text}, "items": {{"{PEN}": 2}}}}"#);
     let items = |text: &str| format!(r#"{{"userId": "{USER}", "amount": 500, "items": {text}}}"#);
@@ -29,8 +25,29 @@ fn invalid_orders() -> Vec<(String, Vec<(&'static str, &'static str)>)> {
         table.push((amount(text), vec![("/amount", "WRONG_TYPE")]));
     }
     for text in [
-        "0", "-1", "-0", "0.00", "1e2", "5E2", "1.234", "1000000000", "999999999.991", "1e999", "\"\"", "\"0\"", "\"01\"",
-        "\"+1\"", "\" 1\"", "\"1 \"", "\"1,5\"", "\".5\"", "\"1.\"", "\"NaN\"", "\"Infinity\"", "\"\u{663}\"", "0.001",
+        "0",
+        "-1",
+        "-0",
+        "0.00",
+        "1e2",
+        "5E2",
+        "1.234",
+        "1000000000",
+        "999999999.991",
+        "1e999",
+        "\"\"",
+        "\"0\"",
+        "\"01\"",
+        "\"+1\"",
+        "\" 1\"",
+        "\"1 \"",
+        "\"1,5\"",
+        "\".5\"",
+        "\"1.\"",
+        "\"NaN\"",
+        "\"Infinity\"",
+        "\"\u{663}\"",
+        "0.001",
     ] {
         table.push((amount(text), vec![("/amount", "INVALID_AMOUNT")]));
     }
@@ -76,16 +93,28 @@ fn invalid_orders() -> Vec<(String, Vec<(&'static str, &'static str)>)> {
     table.push((whole(r#""currency": "US\u0000""#), vec![("/currency", "INVALID_VALUE")]));
     table.push((whole(r#""paymentMethod": "pm\u0000""#), vec![("/paymentMethod", "INVALID_VALUE")]));
     table.push((whole(r#""id": 1"#), vec![("/id", "UNKNOWN_FIELD")]));
-    table.push((whole(r#""totalAmount": 500, "x/y": 1"#), vec![("/totalAmount", "UNKNOWN_FIELD"), ("/x~1y", "UNKNOWN_FIELD")]));
+    table.push((
+        whole(r#""totalAmount": 500, "x/y": 1"#),
+        vec![("/totalAmount", "UNKNOWN_FIELD"), ("/x~1y", "UNKNOWN_FIELD")],
+    ));
     table.push((whole(r#""amount": 500"#), vec![("/amount", "DUPLICATE_KEY")]));
     table.push((whole(r#""a\u0000": 1"#), vec![("/a\0", "INVALID_VALUE")]));
     // All of it at once.
-    let all = format!(r#"{{"userId": "me", "amount": "5,0", "items": {{"pen": -1, "{INK}": "1"}}, "currency": "EURO", "note": 1}}"#);
-    table.push((all, vec![
-        ("/amount", "INVALID_AMOUNT"), ("/currency", "INVALID_CURRENCY"),
-        ("/items/bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb", "WRONG_TYPE"), ("/items/pen", "INVALID_QUANTITY"),
-        ("/items/pen", "INVALID_UUID"), ("/note", "UNKNOWN_FIELD"), ("/userId", "INVALID_UUID"),
-    ]));
+    let all = format!(
+        r#"{{"userId": "me", "amount": "5,0", "items": {{"pen": -1, "{INK}": "1"}}, "currency": "EURO", "note": 1}}"#
+    );
+    table.push((
+        all,
+        vec![
+            ("/amount", "INVALID_AMOUNT"),
+            ("/currency", "INVALID_CURRENCY"),
+            ("/items/bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb", "WRONG_TYPE"),
+            ("/items/pen", "INVALID_QUANTITY"),
+            ("/items/pen", "INVALID_UUID"),
+            ("/note", "UNKNOWN_FIELD"),
+            ("/userId", "INVALID_UUID"),
+        ],
+    ));
     table
 }
 
@@ -93,7 +122,20 @@ fn invalid_orders() -> Vec<(String, Vec<(&'static str, &'static str)>)> {
 fn malformed() -> Vec<Vec<u8>> {
     let nested = |depth: usize| format!(r#"{{"a": {}1{}}}"#, "[".repeat(depth), "]".repeat(depth));
     let mut table: Vec<Vec<u8>> = vec![b"\xff".to_vec(), b"\"\xc3\x28\"".to_vec(), b"\xef\xbb\xbf{}".to_vec()];
-    for text in ["", " ", "{", "{}{}", "{} x", "nul", "{'a': 1}", "{\"a\": 01}", "[1,]", r#"{"a": "\ud800"}"#, r#"{"\udc00": 1}"#, "{\"a\": NaN}"] {
+    for text in [
+        "",
+        " ",
+        "{",
+        "{}{}",
+        "{} x",
+        "nul",
+        "{'a': 1}",
+        "{\"a\": 01}",
+        "[1,]",
+        r#"{"a": "\ud800"}"#,
+        r#"{"\udc00": 1}"#,
+        "{\"a\": NaN}",
+    ] {
         table.push(text.into());
     }
     table.push(nested(32).into());
@@ -214,19 +256,6 @@ async fn paths_and_methods() {
     assert_eq!((head.status, head.text.as_str()), (200, ""));
 }
 
-/// What a client that speaks for itself gets.
-async fn raw(server: &Server, parts: &[&[u8]]) -> String {
-    let address = server.client().base().strip_prefix("http://").unwrap();
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    for part in parts {
-        stream.write_all(part).await.unwrap();
-    }
-    let mut answer = Vec::new();
-    let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer));
-    read.await.unwrap().unwrap();
-    String::from_utf8(answer).unwrap()
-}
-
 #[tokio::test]
 async fn bodies_that_are_too_large() {
     let server = Server::start().await;
@@ -241,7 +270,7 @@ async fn bodies_that_are_too_large() {
     let head = "POST /orders HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n";
     let body = padded(65_537);
     let chunked = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
-    let answer = raw(&server, &[head.as_bytes(), chunked.as_bytes()]).await;
+    let answer = server.client().raw(&[head.as_bytes(), chunked.as_bytes()]).await;
     assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("PAYLOAD_TOO_LARGE"), "{answer}");
     assert_eq!(server.store.started(), 1);
 }
@@ -250,7 +279,7 @@ async fn bodies_that_are_too_large() {
 async fn a_body_that_breaks_off() {
     let server = Server::start().await;
     let head = "POST /orders HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n";
-    let answer = raw(&server, &[head.as_bytes(), b"5\r\n{\"use\r\nzz\r\n"]).await;
+    let answer = server.client().raw(&[head.as_bytes(), b"5\r\n{\"use\r\nzz\r\n"]).await;
     assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("MALFORMED_JSON"), "{answer}");
     assert_eq!(server.store.started(), 0);
 }

@@ -49,7 +49,10 @@ async fn the_same_order_in_other_words() {
     let server = Server::start().await;
     let same = [
         order().to_string(),
-        format!(r#"{{ "items" : {{"{INK}":1,"{}":2}}, "amount": "500.00", "userId": "{USER}", "currency": "USD" }}"#, PEN.to_uppercase()),
+        format!(
+            r#"{{ "items" : {{"{INK}":1,"{}":2}}, "amount": "500.00", "userId": "{USER}", "currency": "USD" }}"#,
+            PEN.to_uppercase()
+        ),
         format!(r#"{{"userId": "{USER}", "amount": 500.0, "items": {{"{PEN}": 2, "\u0062{}": 1}}}}"#, &INK[1..]),
     ];
     let mut ids = BTreeSet::new();
@@ -112,7 +115,10 @@ async fn keys_are_separate() {
 async fn the_longest_key() {
     let server = Server::start().await;
     let key = "!~".repeat(127) + "k";
-    let (one, other) = (post(server.client(), &key, &order().to_string()).await, post(server.client(), &key, &order().to_string()).await);
+    let (one, other) = (
+        post(server.client(), &key, &order().to_string()).await,
+        post(server.client(), &key, &order().to_string()).await,
+    );
     assert_eq!(id(&one), id(&other));
 }
 
@@ -139,4 +145,12 @@ async fn a_saga_is_started_once() {
         assert_eq!(start(other).await.refusal(), (422, "IDEMPOTENCY_KEY_REUSED".to_owned()), "{other}");
     }
     assert_eq!(server.store.started(), 1);
+    // An order too is the same only with the same business key.
+    let start = |key: &'static str| {
+        let (client, body) = (server.client().clone(), json!({"input": order(), "businessKey": key}));
+        async move { client.post_with("/sagas/order-fulfilment", &[("idempotency-key", "o")], &body).await }
+    };
+    assert_eq!(start("B-1").await.header("idempotent-replayed"), None);
+    assert_eq!(start("B-1").await.header("idempotent-replayed"), Some("true"));
+    assert_eq!(start("B-2").await.refusal(), (422, "IDEMPOTENCY_KEY_REUSED".to_owned()));
 }

@@ -42,10 +42,16 @@ async fn what_an_order_may_say() {
         (json!({"amount": "499.90"}), json!({"totalAmount": 499.9})),
         (json!({"amount": "0.01"}), json!({"totalAmount": 0.01})),
         (json!({"amount": "999999999.99"}), json!({"totalAmount": 999_999_999.99})),
-        (json!({"currency": "JPY", "paymentMethod": "pm_flaky"}), json!({"currency": "JPY", "paymentMethod": "pm_flaky"})),
+        (
+            json!({"currency": "JPY", "paymentMethod": "pm_flaky"}),
+            json!({"currency": "JPY", "paymentMethod": "pm_flaky"}),
+        ),
         // Lines of 0 ask for nothing and are kept.
         (json!({"items": {PEN: 0, INK: 1_000_000}}), json!({"items": {PEN: 0, INK: 1_000_000}})),
-        (json!({"userId": "AAAAAAAA-BBBB-cccc-DDDD-EEEEEEEEEEEE"}), json!({"userId": "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"})),
+        (
+            json!({"userId": "AAAAAAAA-BBBB-cccc-DDDD-EEEEEEEEEEEE"}),
+            json!({"userId": "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"}),
+        ),
         (json!({"items": {PEN.to_uppercase(): 1}}), json!({"items": {PEN: 1}})),
     ] {
         let order = server.client().order(&order_with(said.clone())).await;
@@ -63,7 +69,10 @@ async fn what_an_order_may_say() {
 async fn a_hundred_lines_are_not_too_many() {
     let server = Server::start().await;
     let lines = |n: usize| -> Json {
-        (0..n).map(|i| (format!("{i:08x}-0000-0000-0000-000000000000"), json!(1))).collect::<serde_json::Map<_, _>>().into()
+        (0..n)
+            .map(|i| (format!("{i:08x}-0000-0000-0000-000000000000"), json!(1)))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     };
     let order = server.client().order(&order_with(json!({"items": lines(100)}))).await;
     assert_eq!(order["items"], lines(100));
@@ -79,7 +88,9 @@ async fn an_order_that_is_not_there() {
     let parcel = client.post("/sagas/parcel", &json!({"input": {}})).await.body;
     let path = format!("/orders/{}", parcel["id"].as_str().unwrap());
     assert_eq!(client.get(&path).await.refusal(), (404, "ORDER_NOT_FOUND".to_owned()), "a saga that is no order");
-    for bad in ["1", "not-a-uuid", "%7Baaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa%7D", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "%ff"] {
+    for bad in
+        ["1", "not-a-uuid", "%7Baaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa%7D", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "%ff"]
+    {
         let reply = client.get(&format!("/orders/{bad}")).await;
         assert_eq!(reply.refusal(), (400, "INVALID_PARAMETER".to_owned()), "{bad}");
         assert_eq!(codes(&reply)[0].0, "id");
@@ -182,9 +193,10 @@ async fn what_a_list_is_asked_with() {
         (format!("{user}&sort=createdAt"), &[("sort", "UNKNOWN_FIELD")]),
         (format!("{user}&userID={USER}"), &[("userID", "UNKNOWN_FIELD")]),
         // All of it at once.
-        ("page=x&size=y&z=1".to_owned(), &[
-            ("page", "INVALID_VALUE"), ("size", "INVALID_VALUE"), ("userId", "REQUIRED"), ("z", "UNKNOWN_FIELD"),
-        ]),
+        (
+            "page=x&size=y&z=1".to_owned(),
+            &[("page", "INVALID_VALUE"), ("size", "INVALID_VALUE"), ("userId", "REQUIRED"), ("z", "UNKNOWN_FIELD")],
+        ),
     ] {
         let reply = server.client().get(&format!("/orders?{query}")).await;
         assert_eq!(reply.refusal(), (400, "INVALID_PARAMETER".to_owned()), "{query}");

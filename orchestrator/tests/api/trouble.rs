@@ -1,1 +1,131 @@
+//! When what the orchestrator stands on is away, and when it ends.
 
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::{NOBODY, Server, USER, order};
+
+#[tokio::test]
+async fn the_database_is_away() {
+    let server = Server::start().await;
+    let id = server.client().order_id(&order()).await;
+    server.store.away();
+    let ops = server.ops();
+    let (order, parcel, reason, nothing) = (order(), json!({"input": {}}), json!({"reason": "x"}), json!({}));
+    let key = [("idempotency-key", "k")];
+    let begun = Instant::now();
+    let replies = tokio::join!(
+        ops.post("/orders", &order),
+        ops.post_with("/orders", &key, &order),
+        ops.post("/sagas/parcel", &parcel),
+        ops.act(&id, "cancel", &reason),
+        ops.act(&id, "cancel", &nothing),
+        server.client().act(&id, "cancel", &reason),
+    );
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    for reply in <[_; 6]>::from(replies) {
+        assert_eq!(reply.refusal(), (503, "UNAVAILABLE".to_owned()));
+        assert!(reply.header("retry-after").unwrap().parse::<u32>().unwrap() >= 1);
+    }
+    for path in [
+        format!("/orders/{id}"),
+        format!("/orders?userId={USER}"),
+        format!("/sagas/{id}"),
+        format!("/sagas/{id}?wait=10s"),
+        format!("/sagas/{id}/history"),
+        format!("/sagas/{NOBODY}"),
+    ] {
+        assert_eq!(server.client().get(&path).await.refusal(), (503, "UNAVAILABLE".to_owned()), "{path}");
+    }
+    // What is wrong with the request itself is said all the same.
+    assert_eq!(ops.post("/orders", &json!({})).await.status, 422);
+    server.store.back();
+    assert_eq!(server.store.started(), 1, "nothing was stored");
+    assert_eq!(server.client().get(&format!("/sagas/{id}")).await.body["revision"], 1);
+}
+
+#[tokio::test]
+async fn the_database_says_nothing() {
+    let server = Server::start().await;
+    let id = server.client().order_id(&order()).await;
+    server.store.silent();
+    let begun = Instant::now();
+    let ops = server.ops();
+    let (path, keyed) = (format!("/orders/{id}"), [("idempotency-key", "k")]);
+    let (order, body, unsaid) = (order(), json!({"reason": "x"}), json!({}));
+    let replies = tokio::join!(
+        ops.post("/orders", &order),
+        ops.get(&path),
+        ops.act(&id, "cancel", &body),
+        ops.act(&id, "cancel", &unsaid),
+        ops.post_with("/orders", &keyed, &unsaid),
+        ops.post_with("/orders", &keyed, &order),
+    );
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    let (started, read, cancelled, malformed, refused, keyed) = replies;
+    for reply in [started, read, cancelled, malformed, keyed] {
+        assert_eq!(reply.refusal(), (503, "UNAVAILABLE".to_owned()));
+    }
+    assert_eq!(refused.status, 422);
+}
+
+#[tokio::test]
+async fn the_owner_says_nothing() {
+    let server = Server::start().await;
+    let id = server.client().order_id(&order()).await;
+    server.store.deaf();
+    let reply = server.ops().act(&id, "cancel", &json!({"reason": "x"})).await;
+    assert_eq!(reply.refusal(), (503, "OWNER_UNAVAILABLE".to_owned()));
+    assert!(reply.header("retry-after").is_some());
+    let audit = server.store.audit();
+    assert_eq!(audit.len(), 1, "{audit:?}");
+    assert_eq!(server.client().get(&format!("/sagas/{id}")).await.body["revision"], 1, "nothing was done");
+}
+
+#[tokio::test]
+async fn the_process_ends_while_somebody_waits() {
+    let server = Server::start().await;
+    let id = server.client().order_id(&order()).await;
+    let (client, path) = (server.client().clone(), format!("/sagas/{id}?wait=60s"));
+    let begun = Instant::now();
+    let waiting = tokio::spawn(async move { client.get(&path).await });
+    // Asked again until the first one is certainly under way: it answers nothing by itself.
+    server.client().get(&format!("/sagas/{id}?wait=100ms")).await;
+    server.drain();
+    let reply = waiting.await.unwrap();
+    assert_eq!((reply.status, &reply.body["status"]), (200, &json!("RUNNING")));
+    assert!(begun.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn an_engine_that_has_ended_takes_nothing() {
+    let mut server = Server::start().await;
+    server.stop_engine().await;
+    let reply = server.client().post("/orders", &order()).await;
+    assert_eq!(reply.refusal(), (503, "UNAVAILABLE".to_owned()));
+    assert_eq!(server.store.started(), 0);
+}
+
+#[tokio::test]
+async fn health_and_metrics() {
+    let server = Server::start().await;
+    assert_eq!(server.client().get("/livez").await.status, 200);
+    let ready = server.client().get("/readyz").await;
+    assert_eq!((ready.status, &ready.body["status"]), (200, &json!("ready")));
+    assert_eq!(ready.body["dependencies"]["shards"]["status"], "up");
+    server.client().order(&order()).await;
+    server.client().post("/orders", &json!({})).await;
+    server.client().get(&format!("/orders/{NOBODY}")).await;
+    server.client().get("/nothing").await;
+    let metrics = server.client().get("/metrics").await;
+    assert_eq!(metrics.status, 200);
+    for line in [
+        r#"http_requests_total{route="/orders",method="POST",status="200"} 1"#,
+        r#"http_requests_total{route="/orders",method="POST",status="422"} 1"#,
+        r#"http_requests_total{route="/orders/{id}",method="GET",status="404"} 1"#,
+        r#"saga_started_total{definition="order-fulfilment"} 1"#,
+    ] {
+        assert!(metrics.text.contains(line), "{line} in\n{}", metrics.text);
+    }
+}

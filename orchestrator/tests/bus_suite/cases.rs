@@ -29,7 +29,8 @@ pub async fn keeps_the_order_within_a_partition(rig: &mut impl Rig) {
 }
 
 pub async fn acknowledges_each_with_where_it_is(rig: &mut impl Rig) {
-    let (bus, commands, events) = (rig.bus(), Arc::<str>::from("inventory.commands"), Arc::<str>::from("order.created"));
+    let (bus, commands, events) =
+        (rig.bus(), Arc::<str>::from("inventory.commands"), Arc::<str>::from("order.created"));
     let both = |n: u64| {
         let saga = saga(u128::from(n));
         [message(&commands, Class::Command, saga, 2 * n), message(&events, Class::Event, saga, 2 * n + 1)]
@@ -51,7 +52,8 @@ pub async fn puts_keys_where_kafka_puts_them(rig: &mut impl Rig) {
     let (bus, topic) = (rig.bus(), Arc::<str>::from("inventory.commands"));
     bus.send((0..100).map(|n| message(&topic, Class::Command, saga(n), n as u64)).collect());
     // Passed on: the sender chooses.
-    let chosen = Outgoing { partition: Some(2), ..message(&topic, Class::Command, on_partition(1).next().unwrap(), 100) };
+    let chosen =
+        Outgoing { partition: Some(2), ..message(&topic, Class::Command, on_partition(1).next().unwrap(), 100) };
     bus.send(vec![chosen]);
     for taken in rig.take(&topic, 101).await {
         let number: u128 = String::from_utf8(taken.msg.value.unwrap()).unwrap().parse().unwrap();
@@ -62,7 +64,8 @@ pub async fn puts_keys_where_kafka_puts_them(rig: &mut impl Rig) {
 
 pub async fn carries_all_of_a_message(rig: &mut impl Rig) {
     let (bus, topic) = (rig.bus(), Arc::<str>::from("inventory.commands"));
-    let headers = |n: u8| vec![("a".to_owned(), vec![n]), ("a".to_owned(), vec![]), ("traceparent".to_owned(), vec![0, 255])];
+    let headers =
+        |n: u8| vec![("a".to_owned(), vec![n]), ("a".to_owned(), vec![]), ("traceparent".to_owned(), vec![0, 255])];
     let messages = [
         Msg { key: Some(b"k1".to_vec()), value: Some(b"v".to_vec()), headers: headers(1) },
         Msg { key: Some(b"k2".to_vec()), value: None, headers: Vec::new() },
@@ -91,7 +94,8 @@ pub async fn carries_all_of_a_message(rig: &mut impl Rig) {
     }
     rig.reply(messages.to_vec()).await;
     let read = replies(&*bus, messages.len()).await.into_iter().map(|(_, reply)| reply);
-    let mut read: Vec<Msg> = read.map(|reply| Msg { key: reply.key, value: reply.value, headers: reply.headers }).collect();
+    let mut read: Vec<Msg> =
+        read.map(|reply| Msg { key: reply.key, value: reply.value, headers: reply.headers }).collect();
     read.sort_by_key(by_value);
     assert!(read == sent, "replies");
 }
@@ -195,8 +199,11 @@ pub async fn sees_how_far_the_workers_are(rig: &mut impl Rig) {
     let (bus, topic) = (rig.bus(), Arc::<str>::from("inventory.commands"));
     let saga = on_partition(1).next().unwrap();
     let before = bus.progress(&topic).await.unwrap();
-    assert_eq!(before.iter().map(|seen| seen.partition).collect::<Vec<_>>(), (0..i32::from(PARTITIONS)).collect::<Vec<_>>());
-    assert!(before.iter().all(|seen| seen.committed.is_none() && seen.begin == seen.end), "{before:?}");
+    assert_eq!(
+        before.iter().map(|seen| seen.partition).collect::<Vec<_>>(),
+        (0..i32::from(PARTITIONS)).collect::<Vec<_>>()
+    );
+    assert!(before.iter().all(|seen| seen.committed.is_none_or(|committed| committed == seen.end) && seen.begin == seen.end), "{before:?}");
 
     bus.send((0..5).map(|n| message(&topic, Class::Command, saga, n)).collect());
     let acks = rig.acks().wait_for(5).await;
@@ -204,12 +211,14 @@ pub async fn sees_how_far_the_workers_are(rig: &mut impl Rig) {
     assert!(seen[1].begin <= acks[0].offset && acks[4].offset < seen[1].end, "{seen:?}");
     rig.take(&topic, 5).await;
     rig.done(&topic).await;
-    let seen = eventually(async || bus.progress(&topic).await.unwrap(), |seen| seen[1].committed == Some(seen[1].end)).await;
+    let seen =
+        eventually(async || bus.progress(&topic).await.unwrap(), |seen| seen[1].committed == Some(seen[1].end)).await;
     assert!(seen[0].committed.is_none_or(|committed| committed == seen[0].end));
 }
 
 pub async fn carries_ten_thousand(rig: &mut impl Rig) {
-    let (bus, commands, events) = (rig.bus(), Arc::<str>::from("inventory.commands"), Arc::<str>::from("order.created"));
+    let (bus, commands, events) =
+        (rig.bus(), Arc::<str>::from("inventory.commands"), Arc::<str>::from("order.created"));
     for batch in 0..10 {
         let command = |n: u64| message(&commands, Class::Command, saga(u128::from(n)), n);
         let event = |n: u64| message(&events, Class::Event, saga(u128::from(n)), n + 100_000);

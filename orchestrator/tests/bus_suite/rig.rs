@@ -106,10 +106,7 @@ pub fn values(replies: &[(ShardId, Incoming)]) -> Vec<String> {
 }
 
 /// Asks again until the answer is what is waited for: of something outside that gives no sign.
-pub async fn eventually<T: std::fmt::Debug>(
-    mut ask: impl AsyncFnMut() -> T,
-    is_it: impl Fn(&T) -> bool,
-) -> T {
+pub async fn eventually<T: std::fmt::Debug>(mut ask: impl AsyncFnMut() -> T, is_it: impl Fn(&T) -> bool) -> T {
     let until = tokio::time::Instant::now() + PATIENCE;
     let mut again = tokio::time::interval(Duration::from_millis(20));
     loop {

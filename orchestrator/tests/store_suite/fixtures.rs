@@ -9,7 +9,7 @@ use orchestrator::store::rows::{
 };
 use orchestrator::store::{Committed, InstanceId, Result};
 use saga_model::definition::{Policy, StepIndex};
-use saga_model::event::{Actor, Action};
+use saga_model::event::{Action, Actor};
 use saga_model::history::{Emitted, NextCommand, Row, RowData, RowKind};
 use saga_model::ids::{ShardCount, ShardId};
 use saga_model::json::RawJson;

@@ -5,9 +5,12 @@
 mod client;
 mod process;
 mod stack;
+mod survival;
 mod topics;
 
 pub use client::{Client, Json};
 pub use process::Process;
 pub use stack::{Settings, Stack};
+pub use stack::{binary_path, free_address};
+pub use survival::orders_survive;
 pub use topics::{Event, TopicReader};

@@ -175,7 +175,8 @@ impl Drop for Stack {
     }
 }
 
-fn free_address() -> String {
+/// A loopback address that was free a moment ago.
+pub fn free_address() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     listener.local_addr().expect("it is bound").to_string()
 }

@@ -13,11 +13,11 @@ use axum::http::header::EXPECT;
 use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::oneshot;
 
-const AT_MOST_BYTES: usize = 4 * 1024 * 1024;
+const AT_MOST_BYTES: usize = 64 * 1024 * 1024;
 const AT_MOST: Duration = Duration::from_secs(1);
 
 pub(super) async fn take_what_comes(request: Request, next: Next) -> Response {
@@ -30,11 +30,20 @@ pub(super) async fn take_what_comes(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let refused = response.status().is_client_error() || response.status().is_server_error();
     if let (true, Ok(body)) = (refused, { given_back }.try_recv()) {
-        let rest = Limited::new(body, AT_MOST_BYTES).collect();
         // Whatever comes of it: the answer is sent now.
-        let _rest = tokio::time::timeout(AT_MOST, rest).await;
+        let _rest = tokio::time::timeout(AT_MOST, discard(body)).await;
     }
     response
+}
+
+async fn discard(mut body: Body) {
+    let mut bytes = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        bytes += frame.data_ref().map_or(0, Bytes::len);
+        if bytes > AT_MOST_BYTES {
+            break;
+        }
+    }
 }
 
 /// A body that goes back to its lender if it is dropped before its end.

@@ -147,3 +147,23 @@ fn passes(code: RDKafkaErrorCode) -> bool {
 fn unreachable(error: KafkaError) -> AdminError {
     AdminError::Unreachable(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::topics::REPLIES;
+    use super::*;
+
+    #[test]
+    fn dead_letters_may_be_larger_than_what_they_carry() {
+        let shards = ShardCount::new(4).unwrap();
+        for (name, limit) in [
+            (REPLIES, None),
+            (DEAD_LETTERS, Some(MAX_TOPIC_BYTES)),
+            ("staging.saga.dead-letters", Some(MAX_TOPIC_BYTES)),
+        ] {
+            let topic = new_topic(name, shards, None);
+            let found = topic.config.iter().find(|(key, _)| *key == "max.message.bytes");
+            assert_eq!(found.map(|(_, value)| *value), limit, "{name}");
+        }
+    }
+}

@@ -33,3 +33,17 @@ impl IdGenerator for PlannedIds {
         PLANNED.get().1.unwrap_or_else(|| self.0.new_span_id())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_planned_is_for_one_span() {
+        let (ids, trace, span) = (PlannedIds::default(), TraceId::from(1), SpanId::from(2));
+        let made = with_ids(Some(trace), Some(span), || (ids.new_trace_id(), ids.new_span_id()));
+        assert_eq!(made, (trace, span));
+        assert_ne!(ids.new_trace_id(), trace);
+        assert_ne!(ids.new_span_id(), span);
+    }
+}

@@ -1,13 +1,10 @@
 //! Log lines.
 
-use std::fmt;
 use std::io::IsTerminal;
 
 use tracing::Subscriber;
 use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{EnvFilter, Layer};
 
@@ -20,7 +17,7 @@ const DEFAULT_FILTER: &str = "info,rdkafka=warn,librdkafka=warn,sqlx=warn,sea_or
                               redis=warn,hyper=warn,hyper_util=warn,reqwest=warn,opentelemetry=warn,\
                               opentelemetry_sdk=warn,opentelemetry_otlp=warn,tower=warn,h2=warn";
 
-/// The layer that writes to standard error.
+/// The layer that writes to standard error. Its times are RFC 3339 in UTC with six fraction digits, as everywhere.
 pub(super) fn layer<S>(args: &LogArgs) -> Result<Box<dyn Layer<S> + Send + Sync>, Stop>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -44,7 +41,7 @@ where
         .map_err(|error| Stop::Usage(format!("RUST_LOG: {error}")))?;
     let wanted = wanted.and(filter_fn(|metadata| !(metadata.is_span() && metadata.target() == SPANS)));
     // A standard error that is closed must not matter: the default is to panic about it.
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_timer(Utc).log_internal_errors(false);
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).log_internal_errors(false);
     Ok(match format {
         LogFormat::Text => lines.with_ansi(colours).with_filter(wanted).boxed(),
         LogFormat::Json => {
@@ -52,15 +49,6 @@ where
             lines.with_filter(wanted).boxed()
         }
     })
-}
-
-/// RFC 3339 in UTC with six fraction digits.
-struct Utc;
-
-impl FormatTime for Utc {
-    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
-        write!(writer, "{}", crate::time::now())
-    }
 }
 
 #[cfg(test)]

@@ -20,16 +20,9 @@ pub enum Status {
 impl Status {
     /// The state with that code.
     pub fn from_code(code: i16) -> Option<Self> {
-        [
-            Self::Running,
-            Self::Succeeded,
-            Self::Rejected,
-            Self::Undoing,
-            Self::UndoRefused,
-            Self::Tombstone,
-        ]
-        .into_iter()
-        .find(|status| *status as i16 == code)
+        [Self::Running, Self::Succeeded, Self::Rejected, Self::Undoing, Self::UndoRefused, Self::Tombstone]
+            .into_iter()
+            .find(|status| *status as i16 == code)
     }
 }
 
@@ -122,7 +115,7 @@ impl Row {
             Status::Running if round == self.round => Judgement::Act { repeated: true },
             Status::Running => Judgement::Settle { round: self.round },
             Status::Succeeded | Status::Rejected if round == self.round => Judgement::Answer(self.answer()),
-            Status::Succeeded | Status::Rejected => Judgement::Act { repeated: false },
+            Status::Succeeded | Status::Rejected => Judgement::Act { repeated: true },
         }
     }
 
@@ -154,9 +147,7 @@ impl Row {
         let row = Row { lease_until: 0, trace: trace.or(self.trace.clone()), ..self.clone() };
         let decided = Row { unsettled: false, output: None, error: None, ..row.clone() };
         holds.then(|| match ending {
-            Ending::Succeeded(output) => {
-                Row { status: Status::Succeeded, output: Some(output.clone()), ..decided }
-            }
+            Ending::Succeeded(output) => Row { status: Status::Succeeded, output: Some(output.clone()), ..decided },
             Ending::Rejected(error) => Row { status: Status::Rejected, error: Some(error.clone()), ..decided },
             Ending::Undone { was_there } => Row { status: Status::Tombstone, undone: *was_there, ..decided },
             Ending::UndoRefused(error) => Row { status: Status::UndoRefused, error: Some(error.clone()), ..decided },

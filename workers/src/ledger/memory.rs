@@ -19,13 +19,8 @@ pub struct MemoryLedger {
 
 #[async_trait]
 impl Ledger for MemoryLedger {
-    async fn claim(
-        &self,
-        claim: ClaimId,
-        lease: Duration,
-        questions: &[Question],
-    ) -> Result<Vec<Judgement>, Trouble> {
-        let now = clock::now().0;
+    async fn claim(&self, claim: ClaimId, lease: Duration, questions: &[Question]) -> Result<Vec<Judgement>, Trouble> {
+        let now = service::time::now().0;
         let lease_until = clock::after(now, lease);
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         let judge_one = |question: &Question| {

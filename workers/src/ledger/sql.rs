@@ -27,12 +27,7 @@ impl SqlLedger {
 
 #[async_trait]
 impl Ledger for SqlLedger {
-    async fn claim(
-        &self,
-        claim: ClaimId,
-        lease: Duration,
-        questions: &[Question],
-    ) -> Result<Vec<Judgement>, Trouble> {
+    async fn claim(&self, claim: ClaimId, lease: Duration, questions: &[Question]) -> Result<Vec<Judgement>, Trouble> {
         match &self.db.pool {
             Pool::Postgres(pool) => postgres::claim(pool, claim, lease, questions).await,
             Pool::Sqlite(pool) => sqlite::claim(pool, claim, lease, questions).await,
@@ -58,19 +53,7 @@ impl Ledger for SqlLedger {
 
 /// A row as it is stored, but for its key: round, status, unsettled, claim, lease_until, undo_round, undone, output,
 /// error_code, error_message, trace.
-type Stored = (
-    i32,
-    i16,
-    bool,
-    i64,
-    i64,
-    i32,
-    bool,
-    Option<String>,
-    Option<String>,
-    Option<String>,
-    Option<String>,
-);
+type Stored = (i32, i16, bool, i64, i64, i32, bool, Option<String>, Option<String>, Option<String>, Option<String>);
 
 fn row_of(stored: Stored) -> Result<Row, Trouble> {
     let (round, status, unsettled, claim, lease_until, undo_round, undone, output, code, message, trace) = stored;

@@ -8,8 +8,12 @@ use saga_model::state::Kind;
 use saga_model::wire::command::{self, Command};
 use saga_model::wire::{DeadLetterCode, Unreadable};
 
+use service::cloudevents;
+use service::traceparent::TraceParent;
+
 use crate::dead_letter::DeadLetter;
 use crate::ledger::{Ending, Question, Record};
+use crate::observe::{Observer, PlannedSpan};
 use crate::participant::{EffectKey, Job, Participant};
 use crate::transport::Delivery;
 
@@ -21,6 +25,11 @@ pub(super) struct Item<T> {
     pub(super) task: Arc<T>,
     /// Whether its answer is kept back.
     pub(super) silent: bool,
+    /// Where it was sent from, in its trace.
+    pub(super) sent_from: Option<TraceParent>,
+    pub(super) span: Option<PlannedSpan>,
+    /// The span of the action that it undoes.
+    pub(super) undoes: Option<TraceParent>,
 }
 
 impl<T> Clone for Item<T> {
@@ -31,6 +40,9 @@ impl<T> Clone for Item<T> {
             key: self.key.clone(),
             task: Arc::clone(&self.task),
             silent: self.silent,
+            sent_from: self.sent_from,
+            span: self.span,
+            undoes: self.undoes,
         }
     }
 }
@@ -48,7 +60,7 @@ impl<T> Item<T> {
 
     pub(super) fn record(&self, ending: Ending) -> Record {
         let trace = match self.command.kind {
-            Kind::Action => self.delivery.header("traceparent").and_then(|value| String::from_utf8(value.to_vec()).ok()),
+            Kind::Action => self.span.as_ref().map(|span| span.place().to_string()),
             Kind::Compensate => None,
         };
         Record { saga: self.key.saga, step: Arc::clone(&self.key.step), ending, trace }
@@ -62,8 +74,8 @@ pub(super) struct Batch<T> {
     pub(super) letters: Vec<DeadLetter>,
 }
 
-pub(super) fn read<P: Participant>(participant: &P, batch: Vec<Delivery>) -> Batch<P::Task> {
-    let (mut waves, mut letters): (Vec<Vec<Item<P::Task>>>, Vec<DeadLetter>) = (Vec::new(), Vec::new());
+pub(super) fn read<P: Participant>(participant: &P, observer: &Observer, batch: Vec<Delivery>) -> Batch<P::Task> {
+    let (mut waves, mut letters) = (Vec::new(), Vec::new());
     let mut seen: HashMap<SagaId, usize> = HashMap::with_capacity(batch.len());
     for delivery in batch {
         match read_one(participant, &delivery) {
@@ -71,16 +83,20 @@ pub(super) fn read<P: Participant>(participant: &P, batch: Vec<Delivery>) -> Bat
             Ok((command, task)) => {
                 let before = seen.entry(command.saga_id).and_modify(|count| *count += 1).or_insert(0);
                 if waves.len() <= *before {
-                    waves.push(Vec::new());
+                    waves.push(Vec::<Item<P::Task>>::new());
                 }
                 let key = EffectKey { saga: command.saga_id, step: command.step.as_str().into(), round: command.round };
                 let silent = participant.keeps_silent(&command, &task);
+                let sent_from = cloudevents::trace(&delivery.headers);
                 waves[*before].push(Item {
                     delivery: Arc::new(delivery),
                     command: Arc::new(command),
                     key,
                     task: Arc::new(task),
                     silent,
+                    sent_from,
+                    span: observer.plan(sent_from),
+                    undoes: None,
                 });
             }
         }

@@ -38,6 +38,7 @@ pub async fn serve(mut source: impl Source, handler: Arc<dyn Handler>, stop: Can
     if tokio::time::timeout(LAST_REPLIES, marks).await.is_err() {
         tracing::warn!("Replies were still on their way at the end; their commands come again");
     }
+    source.close().await;
 }
 
 async fn mark(marks: Arc<dyn Marks>, mut answered: mpsc::Receiver<(Vec<Sent>, Vec<Position>)>) {

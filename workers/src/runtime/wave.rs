@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::read::Item;
 use super::work::{Done, Plan};
 use super::{Runtime, reply};
-use crate::clock;
 use crate::ledger::{Answer, ClaimId, Judgement};
 use crate::participant::Participant;
 use crate::patience::Hopeless;
@@ -58,23 +57,22 @@ impl<P: Participant> Runtime<P> {
         let ask = || self.ledger.claim(claim, self.lease, &questions);
         let judgements = self.around.patience.insist(ask).await?;
         let mut judged = Judged { plan: Plan::default(), answers: Vec::new(), busy: Vec::new() };
-        for (item, judgement) in open.into_iter().zip(judgements) {
+        for (mut item, judgement) in open.into_iter().zip(judgements) {
             match judgement {
                 Judgement::Answer(answer) => judged.answers.push((item, answer)),
                 Judgement::Busy => judged.busy.push(item),
                 Judgement::Act { repeated } => judged.plan.act(item, repeated),
                 Judgement::Settle { round } => judged.plan.settle(item, round),
-                Judgement::Undo { settle, trace: _ } => judged.plan.undo(item, settle),
+                Judgement::Undo { settle, trace } => {
+                    item.undoes = trace.and_then(|trace| trace.parse().ok());
+                    judged.plan.undo(item, settle);
+                }
             }
         }
         Ok(judged)
     }
 
-    async fn record(
-        &self,
-        claim: ClaimId,
-        done: Vec<Done<P::Task>>,
-    ) -> Result<Vec<(Done<P::Task>, bool)>, Hopeless> {
+    async fn record(&self, claim: ClaimId, done: Vec<Done<P::Task>>) -> Result<Vec<(Done<P::Task>, bool)>, Hopeless> {
         if done.is_empty() {
             return Ok(Vec::new());
         }
@@ -84,10 +82,13 @@ impl<P: Participant> Runtime<P> {
     }
 
     fn reply(&self, answers: &[(Item<P::Task>, Answer)], sent: &mut Vec<Sent>) -> Result<(), Hopeless> {
-        let now = clock::now();
+        let now = service::time::now();
         let mut replies = Vec::with_capacity(answers.len());
         for (item, answer) in answers {
-            replies.extend(reply::reply(item, answer, now)?);
+            self.observer.answered(&item.command, answer, item.span.as_ref(), item.undoes);
+            if !item.silent {
+                replies.push(reply::reply(item, answer, now)?);
+            }
         }
         if !replies.is_empty() {
             sent.push(self.around.sink.send(replies));

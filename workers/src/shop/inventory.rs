@@ -14,7 +14,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::payload;
-use super::stock::{Line, Stock, StepKey, Want};
+use super::stock::{Line, StepKey, Stock, Want};
 use crate::participant::{Acted, Job, Participant, Settled, Undone};
 use crate::trouble::Trouble;
 pub use sales::Sales;

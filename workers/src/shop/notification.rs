@@ -9,20 +9,19 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use saga_model::json::RawJson;
 use saga_model::SagaId;
+use saga_model::json::RawJson;
 use saga_model::state::{Failure, Kind};
 use saga_model::wire::Unreadable;
 use saga_model::wire::command::Command;
 use uuid::Uuid;
 
 use super::payload::{self, missing, storable};
-use crate::clock;
 use crate::participant::{Acted, Job, Participant, Settled, Undone};
 use crate::sql::Db;
 use crate::trouble::Trouble;
-pub use sent::{Notified, SentNotifications};
 use sent::Row;
+pub use sent::{Notified, SentNotifications};
 
 /// Tells customers, by a line in the log.
 pub struct Notification {
@@ -79,16 +78,16 @@ impl Participant for Notification {
     }
 
     async fn act(&self, jobs: &[Job<Order>]) -> Result<Vec<Acted>, Trouble> {
-        let at = clock::now();
+        let at = service::time::now();
         // Only what may have been said before is looked up.
-        let earlier: Vec<SagaId> =
-            jobs.iter().filter(|job| job.repeated || job.key.round > 1).map(|job| job.key.saga).collect();
+        let earlier: Vec<SagaId> = jobs.iter().filter(|job| job.repeated).map(|job| job.key.saga).collect();
         let known = self.sent.of_sagas(&earlier).await?;
         let said = |job: &&Job<Order>| known.contains(&(job.key.saga, job.task.outcome.clone()));
         // Said first and recorded after: killed in between, it is said again rather than never.
         let new: Vec<&Job<Order>> = jobs.iter().filter(|job| !said(job)).collect();
         new.iter().for_each(|job| self.say(job));
-        let rows: Vec<Row> = new.iter().map(|job| Row::new(&job.key, job.task.order, Some(&job.task.outcome))).collect();
+        let rows: Vec<Row> =
+            new.iter().map(|job| Row::new(&job.key, job.task.order, Some(&job.task.outcome))).collect();
         let mut kept_out = self.sent.add(&rows).await?;
         self.forget(&new);
         let output = RawJson::of(&serde_json::json!({"sentAt": at.to_string()}));

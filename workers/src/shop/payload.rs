@@ -103,7 +103,8 @@ impl<'de> Deserialize<'de> for Items {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Items, A::Error> {
                 let mut lines: Vec<Line> = Vec::with_capacity(4);
                 while let Some((key, quantity)) = map.next_entry::<Cow<'de, str>, u32>()? {
-                    let sku = parse_uuid(&key).map_err(|error| A::Error::custom(format!("product {key:?}: {error}")))?;
+                    let sku =
+                        parse_uuid(&key).map_err(|error| A::Error::custom(format!("product {key:?}: {error}")))?;
                     if quantity > Order::MAX_QUANTITY {
                         let most = Order::MAX_QUANTITY;
                         return Err(A::Error::custom(format!("product {sku}: a quantity is at most {most}")));

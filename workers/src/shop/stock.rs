@@ -7,18 +7,26 @@
 //! `saga dev` does without Redis ([`sql`]).
 
 pub mod memory;
+pub mod sql;
+
+mod books;
+mod rebuild;
+mod redis;
+
 mod entity;
 mod shelf;
-pub mod sql;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use saga_model::SagaId;
+use service::problem::Code;
 use uuid::Uuid;
 
+pub use self::redis::{CannotStock, RedisStock};
 pub use shelf::{Level, Line, Reserved};
 
+use crate::audit::{AuditOutcome, AuditRecord};
 use crate::participant::EffectKey;
 use crate::trouble::Trouble;
 
@@ -32,12 +40,49 @@ pub struct Want {
     pub repeated: bool,
 }
 
+impl Change {
+    /// The action that audit records name.
+    pub const ACTION: &str = "set-stock";
+
+    /// The record of what came of it.
+    fn record(&self, changed: &Changed) -> AuditRecord {
+        let (outcome, level) = match changed {
+            Changed::Done(level) => (AuditOutcome::Done, level),
+            Changed::Committed(level) => (AuditOutcome::Refused(Code::StockCommitted.as_str()), level),
+        };
+        let Level { sku, on_hand, reserved, sold } = level;
+        let detail = format!(
+            "product {sku}: {} units asked for; {on_hand} on hand, {reserved} reserved, {sold} sold",
+            self.on_hand
+        );
+        AuditRecord {
+            id: Uuid::now_v7(),
+            at: service::time::now(),
+            actor: self.actor.clone(),
+            action: Self::ACTION,
+            reason: Some(self.reason.clone()),
+            outcome,
+            detail: Some(detail),
+        }
+    }
+}
+
 /// A step of a saga: all rounds of its reservation.
 pub type StepKey = (SagaId, Arc<str>);
 
-/// What became of setting how many units there are.
+/// An operator says how many units of a product were ever put on the shelf.
+#[derive(Debug, Clone)]
+pub struct Change {
+    pub sku: Uuid,
+    /// 0 to [`MAX_ON_HAND`].
+    pub on_hand: i64,
+    pub actor: Option<String>,
+    pub reason: String,
+}
+
+/// What became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Set {
+pub enum Changed {
     Done(Level),
     /// More units than that are reserved or sold; nothing was changed.
     Committed(Level),
@@ -85,9 +130,9 @@ pub trait Stock: Send + Sync + 'static {
     /// [`Trouble`].
     async fn levels(&self, after: Option<Uuid>, limit: u64) -> Result<Vec<Level>, Trouble>;
 
-    /// Sets how many units of a product were ever put on the shelf (0 to [`MAX_ON_HAND`]).
+    /// Changes how many units there are, and leaves an audit record with it, refused or not.
     ///
     /// # Errors
-    /// [`Trouble`].
-    async fn set(&self, sku: Uuid, on_hand: i64) -> Result<Set, Trouble>;
+    /// [`Trouble`]; then neither was stored.
+    async fn set(&self, change: &Change) -> Result<Changed, Trouble>;
 }

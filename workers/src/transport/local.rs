@@ -34,6 +34,8 @@ impl Source for LocalSource {
     fn marks(&self) -> Arc<dyn Marks> {
         Arc::clone(&self.marks) as Arc<dyn Marks>
     }
+
+    async fn close(self) {}
 }
 
 struct LocalMarks(OnDone);

@@ -1,8 +1,6 @@
 //! Databases of a test's own: SQLite in memory or in a file, and a schema in the real Postgres.
 
-use migrations::workers;
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
-use sea_orm_migration::{MigrationTrait, SchemaManager};
 
 /// The setting of that name.
 ///
@@ -12,14 +10,14 @@ pub fn setting(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run deploy/test, which starts the real parts"))
 }
 
-/// A database in memory, with the workers' tables. It has one connection, as in `saga dev`.
+/// A database in memory, with all tables. It has one connection, as in `saga dev`.
 pub async fn sqlite() -> DatabaseConnection {
     let mut options = ConnectOptions::new("sqlite::memory:");
     options.max_connections(1).min_connections(1).sqlx_logging(false);
     migrated(Database::connect(options).await.expect("SQLite in memory")).await
 }
 
-/// A schema of its own in the Postgres of `DATABASE_URL`, with the workers' tables.
+/// A schema of its own in the Postgres of `DATABASE_URL`, with all tables.
 pub async fn postgres() -> DatabaseConnection {
     let url = setting("DATABASE_URL");
     let schema = format!("workers_{}", uuid::Uuid::new_v4().simple());
@@ -30,22 +28,20 @@ pub async fn postgres() -> DatabaseConnection {
     migrated(Database::connect(options).await.expect("Postgres answers")).await
 }
 
-/// The tables of the workers, and stand-ins for the two tables of the orchestrator that workers write to.
+/// The URL of a database of its own in the Postgres of `DATABASE_URL`, for a process; with all tables, if so asked.
+pub async fn database_url(with_tables: bool) -> String {
+    let (server, name) = (setting("DATABASE_URL"), format!("worker_{}", uuid::Uuid::new_v4().simple()));
+    let admin = Database::connect(&server).await.expect("Postgres answers");
+    admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await.expect("a database");
+    let (host, _) = server.rsplit_once('/').expect("a URL with a database");
+    let url = format!("{host}/{name}");
+    if with_tables {
+        migrated(Database::connect(&url).await.expect("Postgres answers")).await;
+    }
+    url
+}
+
 async fn migrated(connection: DatabaseConnection) -> DatabaseConnection {
-    let manager = SchemaManager::new(&connection);
-    for migration in workers::all() {
-        let migration: Box<dyn MigrationTrait> = migration;
-        migration.up(&manager).await.expect("the migration applies");
-    }
-    for table in [
-        "CREATE TABLE dead_letter (id uuid PRIMARY KEY, topic text NOT NULL, partition int NOT NULL, \
-            \"offset\" bigint NOT NULL, key bytea, value bytea NOT NULL, headers text NOT NULL, code text NOT NULL, \
-            detail text NOT NULL, saga_id uuid, at bigint NOT NULL, status text NOT NULL, \
-            UNIQUE (topic, partition, \"offset\"))",
-        "CREATE TABLE admin_request (id uuid PRIMARY KEY, saga_id uuid, shard int, action text NOT NULL, body text, \
-            actor text, reason text, if_match int, at bigint NOT NULL, status text NOT NULL, code text, detail text)",
-    ] {
-        connection.execute_unprepared(table).await.expect("a stand-in");
-    }
+    migrations::migrate(&connection, 4).await.expect("the migrations apply");
     connection
 }

@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use saga_model::wire::reply::ReplyMessage;
+use service::metrics::Metrics;
+use service::telemetry::Tracer;
 use tokio_util::sync::CancellationToken;
 use workers::dead_letter::{DeadLetter, DeadLetters};
 use workers::ledger::Ledger;
+use workers::observe::{Observer, dead_letters_total};
 use workers::participant::Participant;
 use workers::patience::{Absences, Patience};
 use workers::runtime::{Handler, Limits, Runtime, Surroundings};
@@ -45,6 +48,7 @@ pub struct Bench {
     pub sink: Arc<KeepingSink>,
     pub letters: Arc<KeptLetters>,
     pub absences: Absences,
+    pub stop: CancellationToken,
 }
 
 /// Long enough that no lease ends by itself in a test.
@@ -52,14 +56,21 @@ pub const LONG: Limits = Limits { effect: Duration::from_secs(60), lease: Durati
 
 impl Bench {
     pub fn new<P: Participant>(participant: P, ledger: Arc<dyn Ledger>, limits: Limits) -> Self {
-        let (sink, letters, absences) = (Arc::default(), Arc::default(), Absences::default());
+        Self::traced(participant, ledger, limits, Tracer::OFF)
+    }
+
+    pub fn traced<P: Participant>(participant: P, ledger: Arc<dyn Ledger>, limits: Limits, tracer: Tracer) -> Self {
+        let (sink, letters): (Arc<KeepingSink>, Arc<KeptLetters>) = Default::default();
+        let (absences, stop) = (Absences::default(), CancellationToken::new());
         let around = Surroundings {
             dead_letters: Arc::clone(&letters) as Arc<dyn DeadLetters>,
             sink: Arc::clone(&sink) as Arc<dyn Sink>,
-            patience: Patience::new(absences.clone(), CancellationToken::new()),
+            patience: Patience::new(absences.clone(), stop.clone()),
+            letters_total: dead_letters_total(&Metrics::new()),
         };
-        let handler = Arc::new(Runtime::new(participant, ledger, around, limits));
-        Self { handler, sink, letters, absences }
+        let observer = Observer::new("test", &Metrics::new(), tracer);
+        let handler = Arc::new(Runtime::new(participant, ledger, around, observer, limits));
+        Self { handler, sink, letters, absences, stop }
     }
 
     /// Handles messages as one batch; the replies to them.

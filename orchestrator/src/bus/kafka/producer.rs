@@ -16,9 +16,9 @@ use service::kafka::{Batching, producer};
 use service::settings::KafkaBrokers;
 
 use self::courier::{Courier, Note};
-use self::deliveries::Unacked;
 use self::link::{Link, Recipe};
 use super::topics::Mender;
+use crate::bus::unacked::Unacked;
 use crate::bus::{AckSink, BusError, Class, Outgoing};
 
 pub(super) struct Producer {
@@ -73,8 +73,7 @@ impl Producer {
     }
 
     pub(super) async fn flush(&self, at_most: Duration) {
-        // Whether all left or time is over: the caller looks at what is unacknowledged if it wants to know.
-        let _in_time = tokio::time::timeout(at_most, self.unacked.none()).await;
+        self.unacked.flush(at_most).await;
     }
 }
 

@@ -31,7 +31,12 @@ pub enum WrongTopics {
 ///
 /// # Errors
 /// See [`WrongTopics`]: all but [`WrongTopics::Unseen`] last until somebody changes something.
-pub async fn check(admin: &Admin, prefix: &TopicPrefix, topics: &[&str], shards: ShardCount) -> Result<(), WrongTopics> {
+pub async fn check(
+    admin: &Admin,
+    prefix: &TopicPrefix,
+    topics: &[&str],
+    shards: ShardCount,
+) -> Result<(), WrongTopics> {
     let there = admin.topics().await.map_err(WrongTopics::Unseen)?;
     let missing: Vec<String> =
         topics.iter().map(|topic| prefix.full(topic)).filter(|topic| !there.contains_key(topic)).collect();

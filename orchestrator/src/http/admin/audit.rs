@@ -3,11 +3,13 @@
 //! A request that was put to a saga's owner is its own record. This layer stands around the door and all routes,
 //! and records the rest: no key, the wrong key, no such path, no such saga, a body that cannot be read.
 
+use std::time::Instant;
+
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
-use axum::http::request::Parts;
 use axum::http::Method;
+use axum::http::request::Parts;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 
@@ -18,19 +20,19 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::body::usable_reason;
-use crate::http::Api;
+use crate::http::{Api, LAST_PATIENCE, PATIENCE};
 use crate::store::rows::{AdminRequest, RequestStatus};
 
 /// Goes with an answer whose request has its record.
 #[derive(Debug, Clone, Copy)]
 pub struct Recorded;
 
-/// Puts the audit around all routes, their door included.
-pub fn audited(routes: Router, api: Api) -> Router {
+/// Puts the audit around all routes, their door included. It leaves the paths alone that `others` record.
+pub fn audited(routes: Router, api: Api, others: fn(&str) -> bool) -> Router {
     routes.layer(from_fn(move |request: Request, next: Next| {
         let api = api.clone();
         async move {
-            if !concerns(&request) {
+            if !concerns(&request) || others(request.uri().path()) {
                 return next.run(request).await;
             }
             // A client that goes away does not keep its request from being recorded.
@@ -41,11 +43,13 @@ pub fn audited(routes: Router, api: Api) -> Router {
 }
 
 fn concerns(request: &Request) -> bool {
-    let admin = request.uri().path().strip_prefix("/admin").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let admin =
+        request.uri().path().strip_prefix("/admin").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     admin && (request.method() == Method::POST || request.method() == Method::PUT)
 }
 
 async fn record(api: Api, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
     let (parts, body) = request.into_parts();
     let (reason, body) = look_at(&parts, body).await;
     let mut record = refused(&api, &parts, reason);
@@ -60,7 +64,9 @@ async fn record(api: Api, request: Request, next: Next) -> Response {
         }
         None => record.status = RequestStatus::Done,
     }
-    match api.read(api.engine.store().put_request(&record)).await {
+    // A database that has been waited for in vain is not waited for as long again.
+    let patience = PATIENCE.saturating_sub(begun.elapsed()).max(LAST_PATIENCE);
+    match api.read_within(patience, api.engine.store().put_request(&record)).await {
         Ok(()) => response,
         // What cannot be recorded is not answered as if it were; nothing but a refusal comes this way.
         Err(problem) => problem.into_response(),

@@ -6,10 +6,8 @@ mod client;
 mod server;
 mod spy;
 
-pub use bus::{Says, TestBus};
-pub use client::{Client, Reply, codes};
+pub use client::{Client, Reply, Wrong, codes};
 pub use server::{Options, Server};
-pub use spy::Spy;
 
 pub type Json = serde_json::Value;
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use orchestrator::engine::{Acks, Definitions, Engine, EngineParts, Ids, Running};
-use orchestrator::http::{Api, router};
+use orchestrator::engine::{Acks, Definitions, Engine, EngineParts, Ids, Meters, Running};
+use orchestrator::http::{Api, More, router};
 use orchestrator::store::memory::MemoryStore;
 use orchestrator::store::{InstanceId, Store};
 use saga_model::Definition;
@@ -17,6 +17,7 @@ use service::health::{Effect, Health};
 use service::http::serve;
 use service::keys::ApiKeys;
 use service::metrics::Metrics;
+use service::telemetry::Telemetry;
 use service::time::now;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -30,7 +31,6 @@ use super::spy::Spy;
 pub struct Server {
     pub store: Arc<Spy>,
     pub bus: Arc<TestBus>,
-    pub engine: Engine,
     pub health: Health,
     client: Client,
     stop: CancellationToken,
@@ -41,6 +41,8 @@ pub struct Server {
 pub struct Options {
     pub open_scopes: &'static str,
     pub policy: Policy,
+    /// What is served at the same address.
+    pub more: More,
 }
 
 impl Default for Options {
@@ -53,7 +55,7 @@ impl Default for Options {
             retry_cap: Millis(1),
             saga_deadline: Millis(3_600_000),
         };
-        Self { open_scopes: "submit,read", policy }
+        Self { open_scopes: "submit,read", policy, more: Router::new().into() }
     }
 }
 
@@ -71,11 +73,13 @@ impl Server {
     }
 
     async fn on(store: Arc<Spy>, options: Options) -> Self {
+        let metrics = Metrics::new();
         let shard_count = store.shard_count().await.unwrap();
         let acks = Arc::new(Acks::default());
         let sink = acks.clone();
         let bus = Arc::new(TestBus::new(Arc::new(move |ack| sink.push(ack)), shard_count));
-        let active = [order::blueprint(), parcel()].map(|blueprint| Definition::new(blueprint, options.policy).unwrap());
+        let active =
+            [order::blueprint(), parcel()].map(|blueprint| Definition::new(blueprint, options.policy).unwrap());
         let definitions = Arc::new(Definitions::pin(store.as_ref(), active.into()).await.unwrap());
         let (engine, running) = Engine::start(EngineParts {
             store: store.clone(),
@@ -87,6 +91,8 @@ impl Server {
             instance: InstanceId("test".to_owned()),
             lease: Millis(10_000),
             now: now(),
+            meters: Meters::register(&metrics),
+            tracer: Telemetry::to(None).tracer("saga").unwrap(),
         });
         let health = Health::new();
         let shards = health.register("shards", Effect::NotReady);
@@ -97,16 +103,16 @@ impl Server {
         shards.up();
         let stop = CancellationToken::new();
         let api = Api {
-            engine: engine.clone(),
+            engine,
             keys: Arc::new(ApiKeys::new(KEYS.parse().unwrap(), options.open_scopes.parse().unwrap())),
             health: health.clone(),
-            metrics: Metrics::new(),
+            metrics,
             draining: stop.clone(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = Client::new(format!("http://{}", listener.local_addr().unwrap()));
-        tokio::spawn(serve(listener, router(api, Router::new()), stop.clone(), Duration::from_secs(5)));
-        Self { store, bus, engine, health, client, stop, running: Some(running) }
+        tokio::spawn(serve(listener, router(api, options.more), stop.clone(), Duration::from_secs(5)));
+        Self { store, bus, health, client, stop, running: Some(running) }
     }
 
     /// A client without a key.
@@ -142,9 +148,11 @@ impl Server {
 
     /// From now on commands of one step are answered so, all others with success.
     pub fn workers(&self, step: &'static str, says: Says) {
-        self.bus.workers(move |command| {
-            if command.step == step { says } else { Some((saga_model::state::Outcome::Succeeded, "")) }
-        });
+        self.bus.workers(
+            move |command| {
+                if command.step == step { says } else { Some((saga_model::state::Outcome::Succeeded, "")) }
+            },
+        );
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) async fn claim(
     lease: Duration,
     questions: &[Question],
 ) -> Result<Vec<Judgement>, Trouble> {
-    let now = clock::now().0;
+    let now = service::time::now().0;
     let lease_until = clock::after(now, lease);
     let mut judgements = Vec::with_capacity(questions.len());
     let mut transaction = immediate(pool).await?;
@@ -49,23 +49,14 @@ pub(super) async fn record(pool: &SqlitePool, claim: ClaimId, records: &[Record]
     Ok(held)
 }
 
-async fn load(
-    transaction: &mut Transaction<'_, Sqlite>,
-    saga: SagaId,
-    step: &str,
-) -> Result<Option<Row>, Trouble> {
+async fn load(transaction: &mut Transaction<'_, Sqlite>, saga: SagaId, step: &str) -> Result<Option<Row>, Trouble> {
     const LOAD: &str = "SELECT round, status, unsettled, claim, lease_until, undo_round, undone, output, error_code, \
         error_message, trace FROM worker_ledger WHERE saga_id = $1 AND step = $2";
     let query = sqlx::query_as::<_, Stored>(LOAD).bind(saga.uuid()).bind(step);
     query.fetch_optional(&mut **transaction).await?.map(row_of).transpose()
 }
 
-async fn store(
-    transaction: &mut Transaction<'_, Sqlite>,
-    saga: SagaId,
-    step: &str,
-    row: &Row,
-) -> Result<(), Trouble> {
+async fn store(transaction: &mut Transaction<'_, Sqlite>, saga: SagaId, step: &str, row: &Row) -> Result<(), Trouble> {
     const STORE: &str = "INSERT INTO worker_ledger (saga_id, step, round, status, unsettled, claim, lease_until, \
         undo_round, undone, output, error_code, error_message, trace) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \

@@ -16,7 +16,6 @@ use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder};
 use uuid::Uuid;
 
 use super::{Charge, Refund};
-use crate::clock;
 use crate::participant::EffectKey;
 use crate::sql::{Db, Pool};
 use crate::trouble::Trouble;
@@ -59,13 +58,13 @@ impl Entry {
             kind: EntryKind::Capture,
             minor: charge.amount.minor(),
             currency: charge.currency.clone(),
-            at: clock::now(),
+            at: service::time::now(),
         }
     }
 
     pub fn void(key: &EffectKey, order: Uuid) -> Self {
         let (kind, minor, currency) = (EntryKind::Void, 0, String::new());
-        Self { key: key.clone(), order, kind, minor, currency, at: clock::now() }
+        Self { key: key.clone(), order, kind, minor, currency, at: service::time::now() }
     }
 }
 

@@ -51,6 +51,8 @@ pub struct SuccessRate(f64);
 impl SuccessRate {
     /// All of them.
     pub const ALL: Self = Self(1.0);
+    /// Four of five: for trying out.
+    pub const MOST: Self = Self(0.8);
 
     /// `None` unless it is from 0 to 1.
     pub fn new(share: f64) -> Option<Self> {

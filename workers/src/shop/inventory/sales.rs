@@ -16,9 +16,6 @@ use crate::runtime::{Handler, Surroundings};
 use crate::shop::stock::Stock;
 use crate::transport::{Delivery, Sent};
 
-/// The topic that it reads.
-pub const TOPIC: &str = "order.confirmed";
-
 /// Sells what was set apart.
 pub struct Sales {
     stock: Arc<dyn Stock>,

@@ -12,7 +12,6 @@ use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter};
 use sqlx::{PgPool, Row as _, SqlitePool};
 use uuid::Uuid;
 
-use crate::clock;
 use crate::participant::EffectKey;
 use crate::sql::{Db, Pool, immediate};
 use crate::trouble::Trouble;
@@ -36,7 +35,7 @@ pub(super) struct Row {
 
 impl Row {
     pub(super) fn new(key: &EffectKey, order: Uuid, outcome: Option<&str>) -> Self {
-        Self { key: key.clone(), order, outcome: outcome.map(str::to_owned), at: clock::now() }
+        Self { key: key.clone(), order, outcome: outcome.map(str::to_owned), at: service::time::now() }
     }
 }
 
@@ -90,8 +89,9 @@ impl SentNotifications {
         use entity::Column;
         // An order is its saga: the primary key finds it. Only a foreign order id is looked up by itself.
         let own = Condition::all().add(Column::SagaId.eq(order)).add(Column::OrderId.eq(order));
-        let foreign =
-            Condition::all().add(Column::OrderId.eq(order)).add(Expr::col(Column::OrderId).ne(Expr::col(Column::SagaId)));
+        let foreign = Condition::all()
+            .add(Column::OrderId.eq(order))
+            .add(Expr::col(Column::OrderId).ne(Expr::col(Column::SagaId)));
         let mut notified = Vec::new();
         for of_order in [own, foreign] {
             let rows = entity::Entity::find().filter(of_order).all(self.db.connection()).await?;
@@ -139,7 +139,8 @@ async fn add_to_postgres(pool: &PgPool, rows: &[Row]) -> Result<HashSet<EffectKe
     for row in sqlx::query(KEPT_OUT).bind(&sagas).bind(&steps).bind(&rounds).fetch_all(pool).await? {
         kept_out.insert((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
     }
-    let is_out = |key: &&EffectKey| kept_out.contains(&(key.saga.uuid(), key.step.to_string(), stored_round(key.round)));
+    let is_out =
+        |key: &&EffectKey| kept_out.contains(&(key.saga.uuid(), key.step.to_string(), stored_round(key.round)));
     Ok(rows.iter().map(|row| &row.key).filter(is_out).cloned().collect())
 }
 

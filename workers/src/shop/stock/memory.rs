@@ -9,7 +9,7 @@ use saga_model::SagaId;
 use uuid::Uuid;
 
 use super::shelf::take;
-use super::{Level, Line, Reserved, Set, StepKey, Stock, Want};
+use super::{Change, Changed, Level, Line, Reserved, StepKey, Stock, Want};
 use crate::participant::EffectKey;
 use crate::trouble::Trouble;
 
@@ -144,13 +144,14 @@ impl Stock for MemoryStock {
         Ok(self.lock().shelf.range((from, Bound::Unbounded)).map(|(_, level)| *level).take(limit).collect())
     }
 
-    async fn set(&self, sku: Uuid, on_hand: i64) -> Result<Set, Trouble> {
+    async fn set(&self, change: &Change) -> Result<Changed, Trouble> {
+        let Change { sku, on_hand, .. } = *change;
         let mut state = self.lock();
         let level = state.shelf.entry(sku).or_insert(Level { sku, on_hand: 0, reserved: 0, sold: 0 });
         if level.reserved + level.sold > on_hand {
-            return Ok(Set::Committed(*level));
+            return Ok(Changed::Committed(*level));
         }
         level.on_hand = on_hand;
-        Ok(Set::Done(*level))
+        Ok(Changed::Done(*level))
     }
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use self::rows::State;
 use super::shelf::{take, totals};
-use super::{Level, Reserved, Set, StepKey, Stock, Want};
+use super::{Change, Changed, Level, Reserved, StepKey, Stock, Want};
 use crate::participant::EffectKey;
 use crate::sql::Db;
 use crate::trouble::Trouble;
@@ -129,11 +129,11 @@ impl Stock for SqlStock {
         rows::levels(self.db.connection(), after, limit).await
     }
 
-    async fn set(&self, sku: Uuid, on_hand: i64) -> Result<Set, Trouble> {
+    async fn set(&self, change: &Change) -> Result<Changed, Trouble> {
         let db = self.db.begin().await?;
-        let set = set(&db, sku, on_hand).await?;
+        let changed = set(&db, change).await?;
         db.commit().await?;
-        Ok(set)
+        Ok(changed)
     }
 }
 
@@ -162,16 +162,20 @@ pub(super) async fn settle(db: &DatabaseTransaction, keys: &[EffectKey]) -> Resu
     Ok(stand)
 }
 
-/// Sets how many units of a product there ever were.
-pub(super) async fn set(db: &DatabaseTransaction, sku: Uuid, on_hand: i64) -> Result<Set, Trouble> {
+/// Changes how many units there are, and records it.
+pub(super) async fn set(db: &DatabaseTransaction, change: &Change) -> Result<Changed, Trouble> {
+    let Change { sku, on_hand, .. } = *change;
     rows::insert_level(db, sku, 0).await?;
     let mut levels = rows::locked_levels(db, std::iter::once(sku)).await?;
     let lost = || Trouble::Poison(format!("the row of product {sku} vanished in its own transaction"));
     let level = levels.remove(&sku).ok_or_else(lost)?;
-    if level.reserved + level.sold > on_hand {
-        return Ok(Set::Committed(level));
-    }
-    let level = Level { on_hand, ..level };
-    rows::update_level(db, &level).await?;
-    Ok(Set::Done(level))
+    let changed = if level.reserved + level.sold > on_hand {
+        Changed::Committed(level)
+    } else {
+        let level = Level { on_hand, ..level };
+        rows::update_level(db, &level).await?;
+        Changed::Done(level)
+    };
+    change.record(&changed).store(db).await?;
+    Ok(changed)
 }

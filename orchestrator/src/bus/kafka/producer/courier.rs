@@ -19,7 +19,12 @@ use crate::bus::kafka::topics::Mender;
 /// What the courier is told.
 pub(super) enum Note {
     Send(Vec<Outgoing>),
-    Refused { topic: Arc<str>, seq: u64, message: Message, code: RDKafkaErrorCode },
+    Refused {
+        topic: Arc<str>,
+        seq: u64,
+        message: Message,
+        code: RDKafkaErrorCode,
+    },
     ProbeArrived(Arc<str>),
     /// A missing topic was looked after.
     Mended(Arc<str>),

@@ -6,7 +6,6 @@ use sqlx::{PgPool, Row};
 use uuid::Uuid;
 
 use super::{Entry, EntryKind, among, stored_amount, stored_round};
-use crate::clock;
 use crate::shop::gateway::Refund;
 use crate::trouble::Trouble;
 
@@ -68,7 +67,7 @@ pub(super) async fn refund(pool: &PgPool, refunds: &[&Refund]) -> Result<Vec<boo
     let found: Vec<(Uuid, String)> = sqlx::query_as(REFUND)
         .bind(refunds.iter().map(|refund| refund.saga.uuid()).collect::<Vec<_>>())
         .bind(refunds.iter().map(|refund| &*refund.step).collect::<Vec<_>>())
-        .bind(clock::now().0)
+        .bind(service::time::now().0)
         .fetch_all(pool)
         .await?;
     Ok(among(refunds, &found))

@@ -4,7 +4,6 @@ use sqlx::SqlitePool;
 use uuid::Uuid;
 
 use super::{Entry, EntryKind, among, stored_amount, stored_round};
-use crate::clock;
 use crate::shop::gateway::Refund;
 use crate::sql::immediate;
 use crate::trouble::Trouble;
@@ -50,7 +49,7 @@ pub(super) async fn refund(pool: &SqlitePool, refunds: &[&Refund]) -> Result<Vec
     let mut transaction = immediate(pool).await?;
     for refund in refunds {
         let (saga, step) = (refund.saga.uuid(), &*refund.step);
-        sqlx::query(REFUND).bind(saga).bind(step).bind(clock::now().0).execute(&mut *transaction).await?;
+        sqlx::query(REFUND).bind(saga).bind(step).bind(service::time::now().0).execute(&mut *transaction).await?;
         let captured = sqlx::query_as(CAPTURED).bind(saga).bind(step);
         found.extend(captured.fetch_optional(&mut *transaction).await?);
     }

@@ -11,7 +11,6 @@ use uuid::Uuid;
 use super::super::entity::{level, reservation};
 use super::super::shelf::{read_lines, write_lines};
 use super::super::{Level, Line, StepKey};
-use crate::clock;
 use crate::participant::EffectKey;
 use crate::trouble::Trouble;
 
@@ -98,12 +97,7 @@ pub async fn reservations(
 }
 
 /// Puts a reservation on record, unless there is one under its key.
-pub async fn insert(
-    db: &impl ConnectionTrait,
-    key: &EffectKey,
-    state: State,
-    lines: &[Line],
-) -> Result<(), Trouble> {
+pub async fn insert(db: &impl ConnectionTrait, key: &EffectKey, state: State, lines: &[Line]) -> Result<(), Trouble> {
     let row = reservation::ActiveModel {
         saga_id: Set(key.saga.uuid()),
         step: Set(key.step.to_string()),
@@ -113,7 +107,7 @@ pub async fn insert(
         generation: Set(0),
         held: Set(state != State::Released),
         released_in: Set(None),
-        at: Set(clock::now().0),
+        at: Set(service::time::now().0),
     };
     let columns = [reservation::Column::SagaId, reservation::Column::Step, reservation::Column::Round];
     let once = OnConflict::columns(columns).do_nothing().to_owned();
@@ -122,12 +116,7 @@ pub async fn insert(
 }
 
 /// Changes the state of a reservation; a released one is released in `generation`.
-pub async fn move_to(
-    db: &impl ConnectionTrait,
-    key: &EffectKey,
-    state: State,
-    generation: i64,
-) -> Result<(), Trouble> {
+pub async fn move_to(db: &impl ConnectionTrait, key: &EffectKey, state: State, generation: i64) -> Result<(), Trouble> {
     let released_in = (state == State::Released).then_some(generation);
     reservation::Entity::update_many()
         .col_expr(reservation::Column::Status, Expr::value(state as i16))

@@ -1,0 +1,108 @@
+//! `saga dev`: one process, no outside service, and it survives kill -9.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use support::{Client, Process, binary_path, free_address, orders_survive};
+
+/// A `saga dev` on its own directory and address.
+struct Dev {
+    home: tempfile::TempDir,
+    address: String,
+    process: Process,
+}
+
+impl Dev {
+    fn start(settings: &[(&str, &str)]) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let address = free_address();
+        let process = Self::launch(&home, &address, settings);
+        Self { home, address, process }
+    }
+
+    fn launch(home: &tempfile::TempDir, address: &str, settings: &[(&str, &str)]) -> Process {
+        let mut env: BTreeMap<String, String> = BTreeMap::new();
+        for (name, value) in
+            [("STEP_TIMEOUT", "300ms"), ("RETRY_BASE", "20ms"), ("RETRY_CAP", "100ms"), ("LOG_FORMAT", "json")]
+        {
+            env.insert(name.to_owned(), value.to_owned());
+        }
+        env.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let data = home.path().join("data");
+        let args = ["dev", "--data-dir", data.to_str().unwrap(), "--http-addr", address];
+        let process = Process::start("saga dev", &binary_path("saga"), &args, &env);
+        process.wait_for(&["saga dev is ready"]);
+        process
+    }
+
+    fn client(&self) -> Client {
+        Client::new(format!("http://{}", self.address))
+    }
+
+    fn admin_key(&self) -> String {
+        self.process.wait_for(&["admin key "]).trim().trim_start_matches("admin key ").to_owned()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orders_survive_kills_of_the_one_process() {
+    let settings = [("INVENTORY_DEFAULT_STOCK", "1000")];
+    let mut dev = Dev::start(&settings);
+    let (clients, books) = ([dev.client()], dev.client());
+    let key = dev.admin_key();
+    let killer = async {
+        let mut pace = tokio::time::interval(std::time::Duration::from_millis(20));
+        for kill in 1..=6_u64 {
+            // The next one falls when so many orders have been taken in since the last.
+            loop {
+                pace.tick().await;
+                let path = "/orders?userId=11111111-1111-1111-1111-111111111111&size=1";
+                let reply = clients[0].try_send("GET", path, &[], None).await;
+                if reply.is_ok_and(|reply| reply.body["totalElements"].as_u64() >= Some(kill * 12)) {
+                    break;
+                }
+            }
+            dev.process.kill();
+            dev.process = Dev::launch(&dev.home, &dev.address, &settings);
+            assert_eq!(dev.admin_key(), key, "the admin key is kept");
+        }
+    };
+    orders_survive(&clients, &books, 100, killer).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_one_on_the_same_data_is_refused() {
+    let dev = Dev::start(&[]);
+    let data = dev.home.path().join("data");
+    let args = ["dev", "--data-dir", data.to_str().unwrap(), "--http-addr", "127.0.0.1:0"];
+    let mut second = Process::start("second", &binary_path("saga"), &args, &BTreeMap::new());
+    assert_eq!(second.wait(), 1);
+    second.wait_for(&["another saga dev is using it"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_is_at_the_one_address() {
+    let mut dev = Dev::start(&[("SAGA_API_KEYS", "mine:my-secret:read")]);
+    let client = dev.client();
+    let ready = client.get("/readyz").await;
+    assert_eq!(ready.status, 200);
+    for name in ["store", "shards"] {
+        assert_eq!(ready.body["dependencies"][name]["status"], "up", "{:?}", ready.body);
+    }
+    let sku = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa";
+    let admin = client.with_key(&dev.admin_key());
+    let stock = json!({"onHand": 7, "reason": "delivery"});
+    let stocked = admin.try_send("PUT", &format!("/admin/inventory/{sku}"), &[], Some(&stock)).await;
+    assert_eq!(stocked.unwrap().status, 200);
+    let body = json!({"userId": "11111111-1111-1111-1111-111111111111", "amount": 5, "items": {sku: 3}, "paymentMethod": "pm_decline"});
+    let id = client.order(&body).await["id"].as_str().unwrap().to_owned();
+    assert_eq!(client.at_rest(&id).await["status"], "COMPENSATED");
+    let stock = client.get(&format!("/inventory/{sku}")).await.body;
+    assert_eq!((&stock["onHand"], &stock["available"]), (&json!(7), &json!(7)), "{stock}");
+    assert_eq!(client.get(&format!("/notifications?orderId={id}")).await.body["entries"][0]["outcome"], "CANCELLED");
+    assert_eq!(client.with_key("my-secret").get("/definitions").await.status, 200);
+    assert_eq!(client.with_key("unknown").get("/definitions").await.status, 401);
+    assert_eq!(dev.process.terminate(), 0);
+}
