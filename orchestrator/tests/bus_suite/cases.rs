@@ -203,7 +203,12 @@ pub async fn sees_how_far_the_workers_are(rig: &mut impl Rig) {
         before.iter().map(|seen| seen.partition).collect::<Vec<_>>(),
         (0..i32::from(PARTITIONS)).collect::<Vec<_>>()
     );
-    assert!(before.iter().all(|seen| seen.committed.is_none_or(|committed| committed == seen.end) && seen.begin == seen.end), "{before:?}");
+    assert!(
+        before
+            .iter()
+            .all(|seen| seen.committed.is_none_or(|committed| committed == seen.end) && seen.begin == seen.end),
+        "{before:?}"
+    );
 
     bus.send((0..5).map(|n| message(&topic, Class::Command, saga, n)).collect());
     let acks = rig.acks().wait_for(5).await;

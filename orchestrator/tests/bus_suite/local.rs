@@ -95,8 +95,10 @@ impl Rig for LocalRig {
             source.marks().done(positions(&batch)).await;
             self.read.extend(batch);
         }
-        let taken = |Delivery { partition, offset, key, value, headers, .. }| {
-            Taken { partition, offset, msg: Msg { key, value, headers } }
+        let taken = |Delivery { partition, offset, key, value, headers, .. }| Taken {
+            partition,
+            offset,
+            msg: Msg { key, value, headers },
         };
         self.read.drain(..count).map(taken).collect()
     }

@@ -236,6 +236,7 @@ async fn a_message_that_is_too_large_keeps_nobody_waiting() {
     operator.raise_limit(&rig, &topic).await;
     rig.acks.wait_for(200).await;
     assert_eq!(text(&rig.take(&topic, 1).await[0]), "7");
+    operator.delete(&rig, &topic).await;
 }
 
 fn text(taken: &Taken) -> &str {
@@ -254,6 +255,7 @@ async fn wrong_topics_are_refused_with_what_to_do() {
     let other = check(&rig.admin, &rig.prefix, &wanted, shards(8)).await;
     assert!(matches!(other, Err(WrongTopics::Partitions { there: 4, wanted: 8 })), "{other:?}");
     let nobody = Admin::new(&"127.0.0.1:1".parse().unwrap(), "test").unwrap();
-    let unseen = tokio::time::timeout(PATIENCE, check(&nobody, &rig.prefix, &wanted, shards(PARTITIONS))).await.unwrap();
+    let unseen =
+        tokio::time::timeout(PATIENCE, check(&nobody, &rig.prefix, &wanted, shards(PARTITIONS))).await.unwrap();
     assert!(matches!(unseen, Err(WrongTopics::Unseen(_))), "{unseen:?}");
 }

@@ -157,7 +157,9 @@ impl Reader {
             return self.renew();
         }
         match error.rdkafka_error_code() {
-            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicId) => {
+            Some(
+                Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicId,
+            ) => {
                 self.warn("missing", error);
                 self.mend();
                 for shard in self.positions.keys().copied().collect::<Vec<_>>() {
