@@ -22,7 +22,6 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use workers::dead_letter::SqlDeadLetters;
 use workers::ledger::sql::SqlLedger;
-use workers::observe::dead_letters_total;
 use workers::patience::{Absences, Patience, Stopping};
 use workers::runtime::{Handler, Limits, Surroundings, serve};
 use workers::shop::gateway::simulated::SuccessRate;
@@ -53,7 +52,7 @@ impl Crew {
                 dead_letters: Arc::new(SqlDeadLetters(db.clone())),
                 sink: Arc::new(KafkaSink::new(town.cluster.clone()).unwrap()),
                 patience: Patience::new(Absences::default(), stop.clone()),
-                letters_total: dead_letters_total(&metrics),
+                letters_total: metrics.dead_letters(),
             },
             metrics,
             limits: Limits::for_effects_of(Duration::from_secs(10)),

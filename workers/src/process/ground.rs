@@ -17,7 +17,6 @@ use super::Args;
 use super::watch::Watch;
 use crate::dead_letter::SqlDeadLetters;
 use crate::ledger::sql::SqlLedger;
-use crate::observe::dead_letters_total;
 use crate::patience::{Absences, Patience};
 use crate::runtime::{Limits, Surroundings};
 use crate::shop::staff::{Staff, WorkerName};
@@ -92,7 +91,7 @@ impl Ground {
                 dead_letters: Arc::new(SqlDeadLetters(db.clone())),
                 sink: Arc::new(sink),
                 patience: Patience::new(absences.clone(), stop.clone()),
-                letters_total: dead_letters_total(metrics),
+                letters_total: metrics.dead_letters(),
             },
             metrics: metrics.clone(),
             limits,

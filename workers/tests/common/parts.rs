@@ -10,7 +10,7 @@ use service::telemetry::Tracer;
 use tokio_util::sync::CancellationToken;
 use workers::dead_letter::{DeadLetter, DeadLetters};
 use workers::ledger::Ledger;
-use workers::observe::{Observer, dead_letters_total};
+use workers::observe::Observer;
 use workers::participant::Participant;
 use workers::patience::{Absences, Patience};
 use workers::runtime::{Handler, Limits, Runtime, Surroundings};
@@ -66,7 +66,7 @@ impl Bench {
             dead_letters: Arc::clone(&letters) as Arc<dyn DeadLetters>,
             sink: Arc::clone(&sink) as Arc<dyn Sink>,
             patience: Patience::new(absences.clone(), stop.clone()),
-            letters_total: dead_letters_total(&Metrics::new()),
+            letters_total: Metrics::new().dead_letters(),
         };
         let observer = Observer::new("test", &Metrics::new(), tracer);
         let handler = Arc::new(Runtime::new(participant, ledger, around, observer, limits));
