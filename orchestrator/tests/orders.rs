@@ -87,8 +87,7 @@ impl Shop {
         let notices = self.workers.get(&format!("/notifications?orderId={id}")).await.body["entries"].clone();
         assert_eq!(notices.as_array().unwrap().len(), 1, "{method}: {notices}");
         assert_eq!(notices[0]["outcome"], expected.order, "{method}");
-        let last = if expected.order == "CONFIRMED" { "order.confirmed" } else { "order.cancelled" };
-        let events = self.topics.events_of(id, last);
+        let events = self.topics.events_of(id, expected.events);
         let topics: Vec<&str> = events.iter().map(|event| event.topic.as_str()).collect();
         assert_eq!(topics, expected.events, "{method}");
         events.iter().for_each(|event| check_event(event, id, sku));
@@ -115,7 +114,7 @@ impl Shop {
 fn check_event(event: &Event, id: &str, sku: &str) {
     assert_eq!(event.value["orderId"], id);
     assert_eq!(event.value["userId"], USER);
-    assert!(event.raw.windows(20).any(|part| part == b"\"totalAmount\":499.99,"), "{:?}", event.value);
+    assert!(String::from_utf8_lossy(&event.raw).contains("\"totalAmount\":499.99,"), "{:?}", event.value);
     assert_eq!(event.value["items"], json!({sku: 2}));
     let header = |name: &str| event.headers[name].as_str();
     assert_eq!(header("ce_type"), event.topic);
@@ -246,9 +245,10 @@ async fn short_of_stock_is_cancelled_with_nothing_to_undo() {
     let saga = shop.orders.at_rest(&id).await;
     assert_eq!(saga["status"], "COMPENSATED");
     assert_eq!(history(&shop.orders, &id).await, "start SR SS");
-    let events = shop.topics.events_of(&id, "order.cancelled");
+    let expected = ["order.created", "inventory.rejected", "order.cancelled"];
+    let events = shop.topics.events_of(&id, &expected);
     let topics: Vec<&str> = events.iter().map(|event| event.topic.as_str()).collect();
-    assert_eq!(topics, ["order.created", "inventory.rejected", "order.cancelled"]);
+    assert_eq!(topics, expected);
     let order = shop.orders.get(&format!("/orders/{id}")).await.body;
     assert_eq!(order["failureReason"]["code"], "INSUFFICIENT_STOCK");
     shop.stock_becomes(&sku, (0, 0)).await;

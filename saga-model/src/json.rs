@@ -164,8 +164,31 @@ impl<'a> Json<'a> {
     /// The JSON Pointers (RFC 6901) of all members whose key stands in their object before.
     pub fn duplicate_keys(&self) -> Vec<String> {
         let mut found = Vec::new();
-        self.collect_duplicates(&mut String::new(), &mut found);
+        if self.has_duplicates() {
+            self.collect_duplicates(&mut String::new(), &mut found);
+        }
         found
+    }
+
+    /// Whether there are any: without the pointers, for nearly every message has none.
+    fn has_duplicates(&self) -> bool {
+        /// So few members are compared with each other faster than sorted.
+        const FEW: usize = 16;
+        match &self.value {
+            Value::Object(members) => {
+                let twice = if members.len() <= FEW {
+                    let before =
+                        |(i, (key, _)): (usize, &(Cow<'_, str>, _))| members[..i].iter().any(|(k, _)| k == key);
+                    members.iter().enumerate().any(before)
+                } else {
+                    let mut seen = std::collections::BTreeSet::new();
+                    !members.iter().all(|(key, _)| seen.insert(key))
+                };
+                twice || members.iter().any(|(_, value)| value.has_duplicates())
+            }
+            Value::Array(items) => items.iter().any(Json::has_duplicates),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        }
     }
 
     fn collect_duplicates(&self, at: &mut String, found: &mut Vec<String>) {

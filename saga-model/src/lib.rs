@@ -1,4 +1,4 @@
-//! The saga as a value and [`advance`], the only function that changes it.
+//! The saga as a value and [`advance()`], the only function that changes it.
 //!
 //! # The promise of this crate
 //!

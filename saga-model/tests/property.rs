@@ -224,7 +224,7 @@ fn check_json(saga: &Saga, row: &Row) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(2_000), max_shrink_iters: 20_000, ..ProptestConfig::default() })]
 
     #[test]
     fn every_life_keeps_every_invariant(definition in definition(), ops in prop::collection::vec(op(), 1..60)) {

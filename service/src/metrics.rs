@@ -31,6 +31,13 @@ pub const SECONDS: [f64; 15] =
 /// A histogram of seconds for each set of labels.
 pub type Seconds<L> = Family<L, Histogram, fn() -> Histogram>;
 
+/// The labels of `saga_dead_letters_total`.
+#[derive(Clone, Hash, PartialEq, Eq, Debug, EncodeLabelSet)]
+pub struct DeadLetterLabels {
+    pub topic: String,
+    pub code: String,
+}
+
 /// The metrics of a process.
 #[derive(Clone, Default)]
 pub struct Metrics(Arc<Mutex<Inner>>);
@@ -78,6 +85,11 @@ impl Metrics {
     {
         let make: fn() -> Histogram = || Histogram::new(SECONDS);
         self.lock().register(name, name, help, Family::new_with_constructor(make))
+    }
+
+    /// `saga_dead_letters_total`, which every process counts.
+    pub fn dead_letters(&self) -> Family<DeadLetterLabels, Counter> {
+        self.counters("saga_dead_letters_total", "Messages that could not be read or be genuine, by topic and code")
     }
 
     /// Adds what is worked out anew for each reading.

@@ -41,7 +41,13 @@ pub fn parse<T: Parser>() -> T {
 /// # Errors
 /// What clap has to say about them; its `exit` prints it and ends with the right code.
 pub fn try_parse_from<T: Parser>(arguments: impl IntoIterator<Item = OsString>) -> Result<T, clap::Error> {
-    let mut command = without_empty_variables(T::command());
+    parse_as(without_empty_variables(T::command()), arguments)
+}
+
+fn parse_as<T: Parser>(
+    mut command: clap::Command,
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<T, clap::Error> {
     let mut matches = command.try_get_matches_from_mut(arguments)?;
     T::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }

@@ -63,8 +63,9 @@ where
     F: Fn(Jobs<T>) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = Result<Vec<A>, Trouble>> + Send + 'static,
 {
-    let inner = service_fn(move |jobs| call(jobs));
-    BoxCloneSyncService::new(ServiceBuilder::new().layer(TimeLimit { limit }).layer(AnswerEach).service(inner))
+    BoxCloneSyncService::new(
+        ServiceBuilder::new().layer(TimeLimit { limit }).layer(AnswerEach).service(service_fn(call)),
+    )
 }
 
 /// Stops waiting after `limit`. The work goes on in a task of its own: dropped half-way it could leave a connection

@@ -16,7 +16,6 @@ use tokio_util::sync::CancellationToken;
 use crate::dead_letter::SqlDeadLetters;
 use crate::ledger::Ledger;
 use crate::ledger::sql::SqlLedger;
-use crate::observe::dead_letters_total;
 use crate::patience::{Absences, Patience};
 use crate::runtime::{Limits, Surroundings, serve};
 use crate::settings::ShopSettings;
@@ -49,10 +48,16 @@ pub struct LocalWorkers {
     pub answers: UnboundedReceiver<Vec<Outgoing>>,
     /// What the workers can be asked, to be mounted behind the door of the process; see [`crate::http::audit`].
     pub routes: Router,
+    db: Db,
     tasks: JoinSet<()>,
 }
 
 impl LocalWorkers {
+    /// The database of the workers, for their audit.
+    pub fn db(&self) -> Db {
+        self.db.clone()
+    }
+
     /// Starts all three.
     ///
     /// # Errors
@@ -72,11 +77,11 @@ impl LocalWorkers {
                 dead_letters: Arc::new(SqlDeadLetters(db.clone())),
                 sink: Arc::new(sink),
                 patience: Patience::new(Absences::default(), given.stop.clone()),
-                letters_total: dead_letters_total(given.metrics),
+                letters_total: given.metrics.dead_letters(),
             },
             metrics: given.metrics.clone(),
             limits: Limits::for_effects_of(given.step_timeout),
-            db,
+            db: db.clone(),
         };
         let (mut inputs, mut routes, mut tasks) = (BTreeMap::new(), Router::new(), JoinSet::new());
         for name in WorkerName::ALL {
@@ -88,7 +93,7 @@ impl LocalWorkers {
                 tasks.spawn(serve(source, handler, given.stop.clone()));
             }
         }
-        Ok(Self { inputs, answers, routes, tasks })
+        Ok(Self { inputs, answers, routes, db, tasks })
     }
 
     /// Waits until all have ended, which they do when they are told to stop and nobody hands anything over any more.

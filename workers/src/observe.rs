@@ -14,18 +14,6 @@ use uuid::Uuid;
 
 use crate::ledger::Answer;
 
-/// The labels of `saga_dead_letters_total`, which every process counts.
-#[derive(Clone, Hash, PartialEq, Eq, Debug, EncodeLabelSet)]
-pub struct DeadLetterLabels {
-    pub topic: String,
-    pub code: &'static str,
-}
-
-/// `saga_dead_letters_total`, in the metrics of a process.
-pub fn dead_letters_total(metrics: &Metrics) -> Family<DeadLetterLabels, Counter> {
-    metrics.counters("saga_dead_letters_total", "Messages that could not be read, by topic and code")
-}
-
 #[derive(Clone, Hash, PartialEq, Eq, Debug, EncodeLabelSet)]
 struct Handled {
     worker: &'static str,

@@ -91,7 +91,8 @@ pub async fn run(args: Args) -> Result<(), Stop> {
     let Some(first) = workers.first() else { return Err(Stop::Usage("name a worker".to_owned())) };
     let telemetry = telemetry::init(&args.log, first.service())?;
     let stop = shutdown::on_signal()?;
-    let default: ListenAddr = first.default_addr().parse().map_err(|error| Stop::Usage(format!("HTTP_ADDR: {error}")))?;
+    let default: ListenAddr =
+        first.default_addr().parse().map_err(|error| Stop::Usage(format!("HTTP_ADDR: {error}")))?;
     let listener = bind(&args.http.listen_addr(default)).await?;
     let local = listener.local_addr().map_err(|error| Stop::Failed(format!("cannot listen: {error}")))?;
     say(&format!("listening on http://{local}"));

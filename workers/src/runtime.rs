@@ -23,13 +23,14 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use saga_model::wire::{DeadLetterCode, Unreadable};
+use service::metrics::DeadLetterLabels;
 use service::metrics::prometheus_client::metrics::counter::Counter;
 use service::metrics::prometheus_client::metrics::family::Family;
 
 use crate::dead_letter::{DeadLetter, DeadLetters};
 use crate::layers::Calls;
 use crate::ledger::{ClaimId, Ending, Ledger};
-use crate::observe::{DeadLetterLabels, Observer};
+use crate::observe::Observer;
 use crate::participant::Participant;
 use crate::patience::{Hopeless, Patience, Stopping};
 use crate::transport::{Delivery, Sent, Sink};
@@ -50,7 +51,7 @@ pub struct Surroundings {
     pub dead_letters: Arc<dyn DeadLetters>,
     pub sink: Arc<dyn Sink>,
     pub patience: Patience,
-    /// `saga_dead_letters_total`, see [`crate::observe::dead_letters_total`].
+    /// `saga_dead_letters_total`, see [`service::metrics::Metrics::dead_letters`].
     pub letters_total: Family<DeadLetterLabels, Counter>,
 }
 
@@ -163,7 +164,7 @@ impl Surroundings {
         }
         for letter in &letters {
             let Delivery { topic, partition, offset, .. } = &letter.delivery;
-            let labels = DeadLetterLabels { topic: topic.to_string(), code: letter.why.code.as_str() };
+            let labels = DeadLetterLabels { topic: topic.to_string(), code: letter.why.code.as_str().to_owned() };
             self.letters_total.get_or_create(&labels).inc();
             tracing::warn!(topic = &**topic, partition, offset, why = %letter.why, "A message cannot be read: a dead letter");
         }

@@ -22,7 +22,6 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use workers::dead_letter::SqlDeadLetters;
 use workers::ledger::sql::SqlLedger;
-use workers::observe::dead_letters_total;
 use workers::patience::{Absences, Patience, Stopping};
 use workers::runtime::{Handler, Limits, Surroundings, serve};
 use workers::shop::gateway::simulated::SuccessRate;
@@ -53,7 +52,7 @@ impl Crew {
                 dead_letters: Arc::new(SqlDeadLetters(db.clone())),
                 sink: Arc::new(KafkaSink::new(town.cluster.clone()).unwrap()),
                 patience: Patience::new(Absences::default(), stop.clone()),
-                letters_total: dead_letters_total(&metrics),
+                letters_total: metrics.dead_letters(),
             },
             metrics,
             limits: Limits::for_effects_of(Duration::from_secs(10)),
@@ -177,10 +176,8 @@ async fn two_crews_share_the_work_and_one_takes_over_from_the_other() {
     let (one, two) = (Crew::new(&town, &connection).await, Crew::new(&town, &connection).await);
     let sku = Uuid::new_v4();
     let sagas: Vec<SagaId> = (0..300).map(|_| new_saga()).collect();
-    let asks: Vec<Ask> = sagas
-        .iter()
-        .map(|saga| Ask::action(*saga, "reserve-inventory", payload(*saga, &[(sku, 1)], None)))
-        .collect();
+    let asks: Vec<Ask> =
+        sagas.iter().map(|saga| Ask::action(*saga, "reserve-inventory", payload(*saga, &[(sku, 1)], None))).collect();
     let mut replies = town.reader("saga.replies");
     let mut answered: BTreeMap<SagaId, BTreeSet<String>> = BTreeMap::new();
     let mut one = Some(one);

@@ -13,6 +13,7 @@ use service::http::bind;
 use service::keys::{Scope, Scopes};
 use service::settings::{HttpArgs, ListenAddr, LogArgs, Secret, Timing, TimingArgs};
 use service::{shutdown, telemetry};
+use workers::http::{audit, is_workers_admin_path};
 use workers::local::{LocalWorkers, Surrounds};
 use workers::settings::ShopArgs;
 
@@ -22,6 +23,7 @@ use super::lifecycle::{Ground, Process};
 use crate::bus::local::LocalBus;
 use crate::bus::{Ack, AckSink};
 use crate::engine::Acks;
+use crate::http::More;
 use crate::store::sqlite::{self, SqliteStore};
 
 /// The shards of a database of `saga dev`.
@@ -97,7 +99,15 @@ pub async fn dev(args: DevArgs) -> Result<(), Stop> {
     let routes = std::mem::take(&mut workers.routes);
 
     let ground = Ground { store: Arc::new(store.clone()), bus, acks, store_name: "store", bus_name: None };
-    let running = process.open(ground, timing, routes).await?;
+    let more = More {
+        routes,
+        records: is_workers_admin_path,
+        audit: {
+            let (db, keys) = (workers.db(), process.keys.clone());
+            Box::new(move |routes| audit(routes, db, keys, is_workers_admin_path))
+        },
+    };
+    let running = process.open(ground, timing, more).await?;
     process.ready().await;
     Banner { address, home: &home, admin_key: &admin_key }.print();
     let outcome = process.run(running).await;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use saga_model::micros::Millis;
 use saga_model::{Definition, catalog};
 use service::exit::Stop;
@@ -21,7 +20,7 @@ use super::entrance::Entrance;
 use super::ids::{RandomIds, instance_name};
 use crate::bus::Bus;
 use crate::engine::{Acks, Definitions, Engine, EngineParts, Meters, Running};
-use crate::http::{Api, router};
+use crate::http::{Api, More, router};
 use crate::store::{InstanceId, Store, StoreError};
 
 /// How long requests in flight are waited for when the process ends. With what follows it stays below ten seconds.
@@ -70,6 +69,8 @@ impl Process {
             tracing::info!(http.addr = %address, "Listening");
         }
         let (health, metrics) = (Health::new(), Metrics::new());
+        // Named from the start: a process that owns no shard yet is not ready, whatever else is up.
+        health.register("shards", Effect::NotReady);
         let entrance = Entrance::new(&health, &metrics);
         let http = tokio::spawn(serve(listener, entrance.routes(), shutdown.clone(), REQUESTS_WITHIN));
         let tracer = telemetry.tracer("saga")?;
@@ -80,7 +81,7 @@ impl Process {
     ///
     /// # Errors
     /// If a definition is refused. What is away is waited for; `None` if the end comes first.
-    pub async fn open(&self, ground: Ground, timing: Timing, more: Router) -> Result<Option<Running>, Stop> {
+    pub async fn open(&self, ground: Ground, timing: Timing, more: impl Into<More>) -> Result<Option<Running>, Stop> {
         let shards = self.health.register("shards", Effect::NotReady);
         let store_health = self.health.register(ground.store_name, Effect::NotReady);
         let definitions = resolved(timing)?;

@@ -2,6 +2,7 @@
 
 pub mod kafka;
 pub mod local;
+mod unacked;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -61,7 +62,7 @@ pub struct Ack {
     pub offset: i64,
 }
 
-/// Is called from the bus's own thread for each acknowledgement: quick, never blocking.
+/// Is called for each acknowledgement, from a thread of the bus or of whoever sends: quick, never blocking.
 pub type AckSink = Arc<dyn Fn(Ack) + Send + Sync>;
 
 /// A message that was read.
@@ -93,8 +94,8 @@ pub struct BusError(pub String);
 #[async_trait]
 pub trait Bus: Send + Sync + 'static {
     /// Hands messages over; never waits, keeps the order within a partition and a class, and repeats until
-    /// the broker has each (a broker that is away is waited for). Acknowledgements go to the [`AckSink`]
-    /// that the bus was made with.
+    /// the broker has each (a broker that is away is waited for; commands, whose order is never relied upon, may lose
+    /// it if the broker refuses some for good). Acknowledgements go to the [`AckSink`] that the bus was made with.
     fn send(&self, messages: Vec<Outgoing>);
 
     /// How many messages are handed over and not yet acknowledged.
@@ -111,7 +112,10 @@ pub trait Bus: Send + Sync + 'static {
     /// The next replies of all assigned partitions, at least one, in order within a partition; waits for them.
     /// Called by one task.
     async fn next_replies(&self) -> Vec<(ShardId, Incoming)>;
-    /// The offset that the next message of this shard's reply partition will get, as the broker says now.
+    /// The offset behind the last reply of this shard that the broker holds now: once everything before it has been
+    /// dealt with, nothing is left that was there when this was asked. Of a shard whose replies are read, it is known
+    /// when they have been given out, and so it may take a moment. (It is not always the offset that the next message
+    /// gets: the last ones may be no messages, or deleted.)
     async fn reply_end(&self, shard: ShardId) -> Result<i64, BusError>;
 
     /// How far the workers of a command topic have come, for every partition, as the broker says now.

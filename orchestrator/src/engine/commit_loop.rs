@@ -84,7 +84,9 @@ impl CommitLoop {
         for ack in self.parts.acks.take() {
             self.core.note_ack(&ack);
         }
-        let admit = self.doubt.is_none() && self.core.owns_any() && self.parts.bus.unacked() < MAX_UNACKED;
+        let full = self.parts.bus.unacked() >= MAX_UNACKED;
+        self.parts.inbox.set_full(full);
+        let admit = self.doubt.is_none() && self.core.owns_any() && !full;
         let taken = self.parts.inbox.take(admit);
         for control in taken.control {
             self.control(control).await;

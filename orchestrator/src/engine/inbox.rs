@@ -32,6 +32,8 @@ struct Queues {
     replies: VecDeque<ReplyInput>,
     requests: VecDeque<AdminRequest>,
     submissions: VecDeque<Submission>,
+    /// Too much is on its way out: no more sagas are taken in.
+    full: bool,
 }
 
 /// What a turn of the loop takes.
@@ -81,13 +83,18 @@ impl Inbox {
     pub fn submit(&self, submission: Submission) -> Result<(), Box<Submission>> {
         {
             let mut queues = self.lock();
-            if queues.submissions.len() >= MAX_SUBMISSIONS {
+            if queues.full || queues.submissions.len() >= MAX_SUBMISSIONS {
                 return Err(Box::new(submission));
             }
             queues.submissions.push_back(submission);
         }
         self.filled.notify_one();
         Ok(())
+    }
+
+    /// Says whether more sagas may be taken in, as far as what is on its way out is concerned.
+    pub fn set_full(&self, full: bool) {
+        self.lock().full = full;
     }
 
     /// Puts submissions back in front, in order.

@@ -7,7 +7,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use saga_model::advance::Ignored;
 use saga_model::effect::Effect;
 use saga_model::state::{Hold, Kind, Outcome, SagaStatus};
-use service::metrics::{Metrics, Seconds};
+use service::metrics::{DeadLetterLabels, Metrics, Seconds};
 
 use super::core::{Core, Live};
 use super::draft::{Draft, Member};
@@ -48,12 +48,6 @@ struct ByReason {
     reason: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByCode {
-    topic: String,
-    code: String,
-}
-
 /// The engine's metrics.
 #[derive(Clone)]
 pub struct Meters {
@@ -64,7 +58,7 @@ pub struct Meters {
     commands: Family<ByKind, Counter>,
     replies: Family<ByOutcome, Counter>,
     ignored: Family<ByReason, Counter>,
-    dead_letters: Family<ByCode, Counter>,
+    dead_letters: Family<DeadLetterLabels, Counter>,
     step_duration: Seconds<ByKind>,
     duration: Seconds<ByDefinition>,
 }
@@ -79,7 +73,7 @@ impl Meters {
             commands: metrics.counters("saga_commands_total", "Commands sent"),
             replies: metrics.counters("saga_replies_total", "Replies read, by outcome"),
             ignored: metrics.counters("saga_replies_ignored_total", "Replies that rightly changed nothing"),
-            dead_letters: metrics.counters("saga_dead_letters_total", "Messages that could not be read or be genuine"),
+            dead_letters: metrics.dead_letters(),
             step_duration: metrics.seconds("saga_step_duration_seconds", "From sending a command to its end"),
             duration: metrics.seconds("saga_duration_seconds", "From the start of a saga to its end"),
         }
@@ -95,7 +89,7 @@ impl Meters {
             self.step_duration.get_or_create(&labels).observe(seconds(attempt));
         }
         for (_, letter) in &draft.dead_letters {
-            let labels = ByCode { topic: letter.topic.clone(), code: letter.code.clone() };
+            let labels = DeadLetterLabels { topic: letter.topic.clone(), code: letter.code.clone() };
             self.dead_letters.get_or_create(&labels).inc();
         }
         self.read(draft, inputs);

@@ -93,3 +93,27 @@ fn refused(error: StartError) -> Problem {
         StartError::Failed(_) => Problem::internal(&said),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_client_is_told() {
+        let why = || "why".to_owned();
+        for (error, status, code) in [
+            (StartError::Overloaded, 503, "OVERLOADED"),
+            (StartError::Unavailable(why()), 503, "UNAVAILABLE"),
+            (StartError::InDoubt, 503, "UNAVAILABLE"),
+            (StartError::KeyReused, 422, "IDEMPOTENCY_KEY_REUSED"),
+            (StartError::Failed(why()), 500, "INTERNAL_ERROR"),
+        ] {
+            let problem = refused(error);
+            assert_eq!((problem.status().as_u16(), problem.code().as_str()), (status, code));
+        }
+        assert!(
+            refused(StartError::InDoubt).detail().contains("may or may not"),
+            "it is not told that nothing was stored"
+        );
+    }
+}

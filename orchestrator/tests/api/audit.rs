@@ -82,6 +82,15 @@ async fn done_and_refused() {
     ops_did(&record, None, Some("UNSUPPORTED_MEDIA_TYPE"), Refused);
     let record = recorded(&server, &ops, "POST", &pause, &[JSON], &" ".repeat(65_537), 413).await;
     ops_did(&record, None, Some("PAYLOAD_TOO_LARGE"), Refused);
+    // A body whose length nobody said.
+    let head = format!(
+        "POST {pause} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ops-secret\r\ncontent-type: application/json\r\n\
+         transfer-encoding: chunked\r\nconnection: close\r\n\r\n{:x}\r\n",
+        65_537
+    );
+    let answer = ops.raw(&[head.as_bytes(), &[b' '; 65_537], b"\r\n0\r\n\r\n"]).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    ops_did(server.store.audit().last().unwrap(), None, Some("PAYLOAD_TOO_LARGE"), Refused);
     let record = recorded(&server, &ops, "PUT", &pause, &[JSON], good, 405).await;
     ops_did(&record, Some("to see"), Some("METHOD_NOT_ALLOWED"), Refused);
 }

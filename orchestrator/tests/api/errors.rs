@@ -1,10 +1,6 @@
 //! Every way to be refused, and that nothing is stored by it.
 
-use std::time::Duration;
-
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::support::{INK, Json, NOBODY, PEN, Server, USER, Wrong, codes, order, order_with};
 
@@ -260,19 +256,6 @@ async fn paths_and_methods() {
     assert_eq!((head.status, head.text.as_str()), (200, ""));
 }
 
-/// What a client that speaks for itself gets.
-async fn raw(server: &Server, parts: &[&[u8]]) -> String {
-    let address = server.client().base().strip_prefix("http://").unwrap();
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    for part in parts {
-        stream.write_all(part).await.unwrap();
-    }
-    let mut answer = Vec::new();
-    let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer));
-    read.await.unwrap().unwrap();
-    String::from_utf8(answer).unwrap()
-}
-
 #[tokio::test]
 async fn bodies_that_are_too_large() {
     let server = Server::start().await;
@@ -287,7 +270,7 @@ async fn bodies_that_are_too_large() {
     let head = "POST /orders HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n";
     let body = padded(65_537);
     let chunked = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
-    let answer = raw(&server, &[head.as_bytes(), chunked.as_bytes()]).await;
+    let answer = server.client().raw(&[head.as_bytes(), chunked.as_bytes()]).await;
     assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("PAYLOAD_TOO_LARGE"), "{answer}");
     assert_eq!(server.store.started(), 1);
 }
@@ -296,7 +279,7 @@ async fn bodies_that_are_too_large() {
 async fn a_body_that_breaks_off() {
     let server = Server::start().await;
     let head = "POST /orders HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n";
-    let answer = raw(&server, &[head.as_bytes(), b"5\r\n{\"use\r\nzz\r\n"]).await;
+    let answer = server.client().raw(&[head.as_bytes(), b"5\r\n{\"use\r\nzz\r\n"]).await;
     assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("MALFORMED_JSON"), "{answer}");
     assert_eq!(server.store.started(), 0);
 }

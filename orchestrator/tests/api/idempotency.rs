@@ -145,4 +145,12 @@ async fn a_saga_is_started_once() {
         assert_eq!(start(other).await.refusal(), (422, "IDEMPOTENCY_KEY_REUSED".to_owned()), "{other}");
     }
     assert_eq!(server.store.started(), 1);
+    // An order too is the same only with the same business key.
+    let start = |key: &'static str| {
+        let (client, body) = (server.client().clone(), json!({"input": order(), "businessKey": key}));
+        async move { client.post_with("/sagas/order-fulfilment", &[("idempotency-key", "o")], &body).await }
+    };
+    assert_eq!(start("B-1").await.header("idempotent-replayed"), None);
+    assert_eq!(start("B-1").await.header("idempotent-replayed"), Some("true"));
+    assert_eq!(start("B-2").await.refusal(), (422, "IDEMPOTENCY_KEY_REUSED".to_owned()));
 }

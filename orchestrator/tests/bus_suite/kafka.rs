@@ -1,6 +1,7 @@
 //! The suite on Kafka, and Kafka's own trouble.
 
 mod broker;
+mod refusals;
 mod rig;
 mod throughput;
 mod trouble;

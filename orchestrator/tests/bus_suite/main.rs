@@ -5,6 +5,7 @@
 mod acks;
 mod cases;
 mod kafka;
+mod local;
 mod rig;
 
 /// Makes a test of each case for a bus.

@@ -18,6 +18,7 @@ pub const SHARDS: u16 = 4;
 pub type AnyStore = Arc<dyn Store>;
 
 pub async fn on_memory<F: Future<Output = ()>>(test: impl FnOnce(AnyStore) -> F) {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock of the store under test")]
     let now = || Micros(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as i64);
     test(Arc::new(MemoryStore::new(ShardCount::new(SHARDS).unwrap(), Arc::new(now)))).await;
 }

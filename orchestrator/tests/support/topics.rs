@@ -73,13 +73,19 @@ impl TopicReader {
         self.seen.clone()
     }
 
-    /// The topics on which an order's domain events stand, in order of their sequence, once `last` is among them.
-    pub fn events_of(&mut self, order: &str, last: &str) -> Vec<Event> {
-        let seen = self.until(|seen| seen.iter().any(|event| event.key == order && event.topic == last));
-        let mut events: Vec<Event> = seen.into_iter().filter(|event| event.key == order).collect();
-        let mut ids = std::collections::BTreeSet::new();
-        events.retain(|event| ids.insert(event.headers.get("ce_id").cloned()));
-        events.sort_by_key(|event| event.headers["ce_sequence"].parse::<u32>().unwrap());
+    /// The first occurrences of an order's domain events, in order of their sequence and (within one) of `topics`,
+    /// once there are as many. Topics are not ordered among each other, so all of them are waited for.
+    pub fn events_of(&mut self, order: &str, topics: &[&str]) -> Vec<Event> {
+        let of_order = |seen: &[Event]| {
+            let mut ids = std::collections::BTreeSet::new();
+            let mut events: Vec<Event> = seen.iter().filter(|event| event.key == order).cloned().collect();
+            events.retain(|event| ids.insert(event.headers.get("ce_id").cloned()));
+            events
+        };
+        let seen = self.until(|seen| of_order(seen).len() >= topics.len());
+        let mut events = of_order(&seen);
+        let place = |event: &Event| topics.iter().position(|topic| *topic == event.topic);
+        events.sort_by_key(|event| (event.headers["ce_sequence"].parse::<u32>().unwrap(), place(event)));
         events
     }
 }

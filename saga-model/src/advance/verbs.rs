@@ -9,7 +9,7 @@ use crate::event::{Action, Actor, PlainVerb, Verb};
 use crate::history::RowKind;
 use crate::json::RawJson;
 use crate::micros::Micros;
-use crate::state::{Failure, Flight, Hold, Kind, OrderStatus, Phase, Question, Saga, StepStatus, Undo, UndoStatus};
+use crate::state::{Failure, Flight, Hold, Kind, Phase, Question, Saga, StepStatus, Undo, UndoStatus};
 
 /// The verbs that this saga allows now; all others are refused.
 pub fn available_actions(definition: &Definition, saga: &Saga) -> Vec<Action> {
@@ -231,7 +231,7 @@ impl Draft<'_> {
 
     /// Ends the saga as it is: what is owed is waived by name, and the order follows the pivot.
     fn resolve(&mut self) {
-        let stands = self.saga.order != OrderStatus::Cancelled && self.saga.pivot_stands(self.definition);
+        let stands = self.saga.pivot_stands(self.definition);
         let step = self.step_in_hand();
         self.note_failure(step, Failure::new("RESOLVED_BY_OPERATOR", "an operator resolved it by hand"));
         if self.saga.phase == Phase::Forward && !stands {

@@ -37,7 +37,7 @@ pub fn short(classes: &str) -> Definition {
             StepClass::Undoable | StepClass::Pivot => {
                 StepEvents { succeeded: topic("done"), failed: topic("failed"), undone: topic("undone") }
             }
-            StepClass::Retriable => StepEvents::default(),
+            StepClass::Retriable => StepEvents { succeeded: topic("done"), ..StepEvents::default() },
         };
         StepDef {
             class,

@@ -33,6 +33,8 @@ pub fn client_log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match (level, facility) {
         // A connection that broke or could not be made: tried again for ever.
         (_, "FAIL" | "ERROR") => tracing::debug!(target: TARGET, facility, "{message}"),
+        // What librdkafka thinks of our settings: they are meant.
+        (_, "CONFWARN") => tracing::debug!(target: TARGET, facility, "{message}"),
         (Emerg | Alert | Critical, _) => tracing::error!(target: TARGET, facility, "{message}"),
         (Error | Warning, _) => tracing::warn!(target: TARGET, facility, "{message}"),
         (Notice | Info | Debug, _) => tracing::debug!(target: TARGET, facility, "{message}"),

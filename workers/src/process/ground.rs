@@ -17,7 +17,6 @@ use super::Args;
 use super::watch::Watch;
 use crate::dead_letter::SqlDeadLetters;
 use crate::ledger::sql::SqlLedger;
-use crate::observe::dead_letters_total;
 use crate::patience::{Absences, Patience};
 use crate::runtime::{Limits, Surroundings};
 use crate::shop::staff::{Staff, WorkerName};
@@ -92,7 +91,7 @@ impl Ground {
                 dead_letters: Arc::new(SqlDeadLetters(db.clone())),
                 sink: Arc::new(sink),
                 patience: Patience::new(absences.clone(), stop.clone()),
-                letters_total: dead_letters_total(metrics),
+                letters_total: metrics.dead_letters(),
             },
             metrics: metrics.clone(),
             limits,
@@ -118,9 +117,8 @@ impl Ground {
             return Ok(None);
         }
         if let Some((stock, redis)) = redis {
-            let ready = self.patiently(&redis, async || {
-                stock.ready().await.map_err(|trouble| NotYet::Away(trouble.to_string()))
-            });
+            let ready = self
+                .patiently(&redis, async || stock.ready().await.map_err(|trouble| NotYet::Away(trouble.to_string())));
             if ready.await?.is_none() {
                 return Ok(None);
             }
@@ -176,12 +174,8 @@ impl Ground {
 
     /// Watches what the workers stand on, for `/readyz`.
     pub(super) fn watch(&self, tasks: &mut JoinSet<()>) {
-        let watch = |dependency, part| Watch {
-            dependency,
-            part,
-            absences: self.absences.clone(),
-            stop: self.stop.clone(),
-        };
+        let watch =
+            |dependency, part| Watch { dependency, part, absences: self.absences.clone(), stop: self.stop.clone() };
         let db = self.staff.db.clone();
         let postgres = watch(self.health.register("postgres", Effect::NotReady), Part::Database);
         tasks.spawn(postgres.run(Duration::from_secs(1), move || {

@@ -75,7 +75,7 @@ pub(super) struct Batch<T> {
 }
 
 pub(super) fn read<P: Participant>(participant: &P, observer: &Observer, batch: Vec<Delivery>) -> Batch<P::Task> {
-    let (mut waves, mut letters): (Vec<Vec<Item<P::Task>>>, Vec<DeadLetter>) = (Vec::new(), Vec::new());
+    let (mut waves, mut letters) = (Vec::new(), Vec::new());
     let mut seen: HashMap<SagaId, usize> = HashMap::with_capacity(batch.len());
     for delivery in batch {
         match read_one(participant, &delivery) {
@@ -83,7 +83,7 @@ pub(super) fn read<P: Participant>(participant: &P, observer: &Observer, batch: 
             Ok((command, task)) => {
                 let before = seen.entry(command.saga_id).and_modify(|count| *count += 1).or_insert(0);
                 if waves.len() <= *before {
-                    waves.push(Vec::new());
+                    waves.push(Vec::<Item<P::Task>>::new());
                 }
                 let key = EffectKey { saga: command.saga_id, step: command.step.as_str().into(), round: command.round };
                 let silent = participant.keeps_silent(&command, &task);

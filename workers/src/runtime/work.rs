@@ -10,14 +10,17 @@ use crate::ledger::{Answer, Ending, undone};
 use crate::participant::{Acted, Job, Participant, Settled, Undone};
 use crate::patience::Hopeless;
 
+/// Commands, and what the participant is asked to do about each.
+type Work<T> = Vec<(Item<T>, Job<T>)>;
+
 /// What a wave has to do.
 pub(super) struct Plan<T> {
-    act: Vec<(Item<T>, Job<T>)>,
+    act: Work<T>,
     /// Actions of an earlier round, before the command's own question is asked again.
-    settle: Vec<(Item<T>, Job<T>)>,
+    settle: Work<T>,
     /// Compensations that can go ahead, and those whose action has to be settled before.
     undo: Vec<Item<T>>,
-    settle_and_undo: Vec<(Item<T>, Job<T>)>,
+    settle_and_undo: Work<T>,
 }
 
 /// How the work for a command ended.
@@ -66,7 +69,7 @@ impl<P: Participant> Runtime<P> {
         Ok(done)
     }
 
-    async fn act(&self, work: Vec<(Item<P::Task>, Job<P::Task>)>) -> Result<Vec<Done<P::Task>>, Hopeless> {
+    async fn act(&self, work: Work<P::Task>) -> Result<Vec<Done<P::Task>>, Hopeless> {
         let (items, jobs): (Vec<_>, Vec<_>) = work.into_iter().unzip();
         let answers = self.call(&self.calls.act, jobs).await?;
         let end = |(item, acted)| {
@@ -87,9 +90,9 @@ impl<P: Participant> Runtime<P> {
 
     async fn settle_then_undo(
         &self,
-        settle: Vec<(Item<P::Task>, Job<P::Task>)>,
+        settle: Work<P::Task>,
         mut undo: Vec<Item<P::Task>>,
-        settle_and_undo: Vec<(Item<P::Task>, Job<P::Task>)>,
+        settle_and_undo: Work<P::Task>,
     ) -> Result<Vec<Done<P::Task>>, Hopeless> {
         let (items, jobs): (Vec<_>, Vec<_>) = settle.into_iter().unzip();
         let (undo_items, undo_jobs): (Vec<_>, Vec<_>) = settle_and_undo.into_iter().unzip();

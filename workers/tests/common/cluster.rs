@@ -57,12 +57,8 @@ pub fn prefix(text: &str) -> TopicPrefix {
         #[command(flatten)]
         connections: service::settings::Connections,
     }
-    let flags = [
-        "test",
-        "--database-url=postgres://x@y/z",
-        "--kafka-brokers=x:1",
-        &format!("--kafka-topic-prefix={text}"),
-    ];
+    let flags =
+        ["test", "--database-url=postgres://x@y/z", "--kafka-brokers=x:1", &format!("--kafka-topic-prefix={text}")];
     <Flags as clap::Parser>::parse_from(flags).connections.kafka_topic_prefix
 }
 

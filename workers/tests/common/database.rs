@@ -28,6 +28,19 @@ pub async fn postgres() -> DatabaseConnection {
     migrated(Database::connect(options).await.expect("Postgres answers")).await
 }
 
+/// The URL of a database of its own in the Postgres of `DATABASE_URL`, for a process; with all tables, if so asked.
+pub async fn database_url(with_tables: bool) -> String {
+    let (server, name) = (setting("DATABASE_URL"), format!("worker_{}", uuid::Uuid::new_v4().simple()));
+    let admin = Database::connect(&server).await.expect("Postgres answers");
+    admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await.expect("a database");
+    let (host, _) = server.rsplit_once('/').expect("a URL with a database");
+    let url = format!("{host}/{name}");
+    if with_tables {
+        migrated(Database::connect(&url).await.expect("Postgres answers")).await;
+    }
+    url
+}
+
 async fn migrated(connection: DatabaseConnection) -> DatabaseConnection {
     migrations::migrate(&connection, 4).await.expect("the migrations apply");
     connection

@@ -10,7 +10,7 @@ use service::telemetry::Tracer;
 use tokio_util::sync::CancellationToken;
 use workers::dead_letter::{DeadLetter, DeadLetters};
 use workers::ledger::Ledger;
-use workers::observe::{Observer, dead_letters_total};
+use workers::observe::Observer;
 use workers::participant::Participant;
 use workers::patience::{Absences, Patience};
 use workers::runtime::{Handler, Limits, Runtime, Surroundings};
@@ -56,15 +56,19 @@ pub const LONG: Limits = Limits { effect: Duration::from_secs(60), lease: Durati
 
 impl Bench {
     pub fn new<P: Participant>(participant: P, ledger: Arc<dyn Ledger>, limits: Limits) -> Self {
+        Self::traced(participant, ledger, limits, Tracer::OFF)
+    }
+
+    pub fn traced<P: Participant>(participant: P, ledger: Arc<dyn Ledger>, limits: Limits, tracer: Tracer) -> Self {
         let (sink, letters): (Arc<KeepingSink>, Arc<KeptLetters>) = Default::default();
         let (absences, stop) = (Absences::default(), CancellationToken::new());
         let around = Surroundings {
             dead_letters: Arc::clone(&letters) as Arc<dyn DeadLetters>,
             sink: Arc::clone(&sink) as Arc<dyn Sink>,
             patience: Patience::new(absences.clone(), stop.clone()),
-            letters_total: dead_letters_total(&Metrics::new()),
+            letters_total: Metrics::new().dead_letters(),
         };
-        let observer = Observer::new("test", &Metrics::new(), Tracer::OFF);
+        let observer = Observer::new("test", &Metrics::new(), tracer);
         let handler = Arc::new(Runtime::new(participant, ledger, around, observer, limits));
         Self { handler, sink, letters, absences, stop }
     }

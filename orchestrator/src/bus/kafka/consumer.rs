@@ -1,23 +1,31 @@
 //! Reading replies: the partitions of the shards that this instance owns, assigned by hand.
 
+mod fetched;
+mod given;
 mod position;
 mod reader;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use saga_model::ids::ShardId;
 use tokio::sync::Notify;
 
+use self::given::Given;
 use self::reader::Reader;
 use super::topics::Mender;
 use crate::bus::{BusError, Incoming};
 
+/// How long reading may take to come to the end.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 pub(super) struct Consumer {
     /// What the reader has to do before it goes on.
     changes: Mutex<Vec<Change>>,
-    changed: Notify,
+    changed: Arc<Notify>,
+    given: Arc<Given>,
     /// The ends that the broker named, to see one that goes back.
     ends: Mutex<BTreeMap<ShardId, i64>>,
     /// Held by the one task that reads.
@@ -46,10 +54,13 @@ impl Consumer {
     /// # Errors
     /// If the settings are no valid ones. (A broker that is away is no error here.)
     pub(super) fn new(topic: Arc<str>, config: ClientConfig, mender: Arc<Mender>) -> Result<Self, BusError> {
-        let reader = Reader::new(topic, config, mender).map_err(|error| BusError(error.to_string()))?;
+        let (changed, given) = (Arc::new(Notify::new()), Arc::new(Given::default()));
+        let reader = Reader::new(topic, config, changed.clone(), given.clone(), mender);
+        let reader = reader.map_err(|error| BusError(error.to_string()))?;
         Ok(Self {
             changes: Mutex::default(),
-            changed: Notify::new(),
+            changed,
+            given,
             ends: Mutex::default(),
             reader: tokio::sync::Mutex::new(reader),
         })
@@ -63,12 +74,18 @@ impl Consumer {
         self.change(Change::Unassign(shard));
     }
 
-    /// The broker says that the partition ends there.
-    pub(super) fn ends_at(&self, shard: ShardId, end: i64) {
+    /// The broker says that the partition ends at `end`. Waits until what is before has been given out, and returns
+    /// behind which offset that was.
+    ///
+    /// # Errors
+    /// If it takes too long.
+    pub(super) async fn read_to(&self, shard: ShardId, end: i64) -> Result<i64, BusError> {
         let before = lock(&self.ends).insert(shard, end);
         if before.is_some_and(|before| end < before) {
             self.change(Change::Doubt(shard));
         }
+        let given = self.given.all_before(shard, end, PATIENCE).await;
+        given.ok_or_else(|| BusError(format!("the replies of shard {shard} were not read to their end in time")))
     }
 
     /// The next replies, at least one. Dropping the future loses nothing.

@@ -149,6 +149,7 @@ fn offsets(client: &Client, partitions: &[(&str, i32)], at: Offset) -> KafkaResu
         if !moved || Instant::now() + AGAIN >= until {
             return found;
         }
+        #[expect(clippy::disallowed_methods, reason = "this thread is our own, and asks nobody else meanwhile")]
         std::thread::sleep(AGAIN);
     }
 }

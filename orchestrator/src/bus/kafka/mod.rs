@@ -114,8 +114,7 @@ impl Bus for KafkaBus {
 
     async fn reply_end(&self, shard: ShardId) -> Result<i64, BusError> {
         let end = self.replies_look.end(self.replies.clone(), i32::from(shard.0)).await?;
-        self.consumer.ends_at(shard, end);
-        Ok(end)
+        self.consumer.read_to(shard, end).await
     }
 
     async fn progress(&self, topic: &str) -> Result<Vec<Progress>, BusError> {

@@ -2,6 +2,7 @@
 //! first.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use saga_model::ids::ShardCount;
 use service::kafka::{Admin, AdminError};
@@ -49,6 +50,9 @@ pub async fn check(
     }
 }
 
+/// Whoever deletes a topic may be about to make it anew, with settings that we do not know.
+const GRACE: Duration = Duration::from_secs(3);
+
 /// Makes topics again that somebody deleted, beside whoever misses them.
 #[derive(Clone)]
 pub(super) struct Mender {
@@ -69,7 +73,7 @@ impl Mender {
         Self { admin, partitions, replicas, runtime }
     }
 
-    /// Makes `topic` if it is missing, has `look` (which may block) learn of it, and then calls `done`, whether it
+    /// Makes `topic` if it is still missing in a moment, has `look` (which may block) learn of it, and then calls `done`, whether it
     /// could be made or not.
     pub(super) fn mend(
         &self,
@@ -79,6 +83,7 @@ impl Mender {
     ) {
         let Self { admin, partitions, replicas, runtime } = self.clone();
         runtime.spawn(async move {
+            tokio::time::sleep(GRACE).await;
             match admin.create_missing(&[&topic], partitions, replicas).await {
                 Ok(made) if made.is_empty() => {}
                 Ok(_) => tracing::warn!(%topic, "A topic was missing and has been made again"),

@@ -4,9 +4,10 @@
 //! commands again ([`Bus::forgets`]). Only what somebody reads is kept, and only until it is read.
 
 mod log;
+mod topic;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,41 +16,38 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use workers::transport::{Delivery, Position};
 
-use super::{Ack, AckSink, Bus, BusError, Incoming, Outgoing, Progress, Ticket, topics};
-use log::Log;
+use self::log::Log;
+use self::topic::Topic;
+use super::unacked::Unacked;
+use super::{Ack, AckSink, Bus, BusError, Class, Incoming, Outgoing, Progress, topics};
 
 /// See [`Bus`]. All topics have as many partitions as there are shards.
 pub struct LocalBus {
     partitions: ShardCount,
     sink: AckSink,
+    unacked: Unacked,
     state: Mutex<State>,
     replied: Notify,
-    /// The workers' ends, by topic.
-    inputs: OnceLock<BTreeMap<&'static str, UnboundedSender<Delivery>>>,
 }
 
 #[derive(Default)]
 struct State {
-    logs: BTreeMap<(Arc<str>, i32), Log>,
+    topics: BTreeMap<Arc<str>, Topic>,
+    replies: BTreeMap<ShardId, Log>,
     /// The next offset to read of each assigned reply partition.
     assigned: BTreeMap<ShardId, i64>,
-    /// Messages that count as sent only once their reader has finished with them.
-    unfinished: BTreeMap<(Arc<str>, i32, i64), Ticket>,
 }
-
-/// Topics whose reader has no other memory of them: they are acknowledged when it has finished.
-const ACKED_WHEN_DONE: [&str; 1] = ["order.confirmed"];
 
 impl LocalBus {
     pub fn new(partitions: ShardCount, sink: AckSink) -> Self {
-        Self { partitions, sink, state: Mutex::default(), replied: Notify::new(), inputs: OnceLock::new() }
+        Self { partitions, sink, unacked: Unacked::default(), state: Mutex::default(), replied: Notify::new() }
     }
 
     /// Connects the workers' ends. What was sent before is lost to them, so this comes first.
     pub fn connect(&self, inputs: BTreeMap<&'static str, UnboundedSender<Delivery>>) {
-        // Connected once; a second time is a mistake in the wiring that changes nothing.
-        if self.inputs.set(inputs).is_err() {
-            tracing::error!("The workers are connected already");
+        let mut state = self.lock();
+        for (topic, input) in inputs {
+            state.topic(&Arc::from(topic), self.partitions).read_by(input);
         }
     }
 
@@ -60,9 +58,8 @@ impl LocalBus {
             // Dead letters of workers are in the list already; nobody reads their topic here.
             for answer in batch.into_iter().filter(|answer| answer.topic == topics::REPLIES) {
                 let partition = self.partition(answer.key.as_deref());
-                let incoming =
-                    Incoming { partition, offset: 0, key: answer.key, value: answer.value, headers: answer.headers };
-                state.log(topics::REPLIES, partition).keep(incoming);
+                let (key, value, headers) = (answer.key, answer.value, answer.headers);
+                state.reply(Incoming { partition, offset: 0, key, value, headers });
             }
             drop(state);
             self.replied.notify_one();
@@ -71,17 +68,16 @@ impl LocalBus {
 
     /// A reader has finished with everything before a position.
     pub fn done(&self, position: &Position) {
-        let first = (position.topic.clone(), position.partition, i64::MIN);
-        let next = (position.topic.clone(), position.partition, position.next);
         let mut state = self.lock();
-        let done: Vec<_> =
-            state.unfinished.range(first..next).map(|(place, ticket)| (place.clone(), *ticket)).collect();
-        for (place, _) in &done {
-            state.unfinished.remove(place);
-        }
+        let acks = state.topic(&position.topic, self.partitions).done(position.partition, position.next);
         drop(state);
-        for ((_, partition, offset), ticket) in done {
-            (self.sink)(Ack { ticket, partition, offset });
+        self.acknowledge(acks);
+    }
+
+    fn acknowledge(&self, acks: Vec<Ack>) {
+        for ack in acks {
+            (self.sink)(ack);
+            self.unacked.done();
         }
     }
 
@@ -95,56 +91,50 @@ impl LocalBus {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands a message to its reader, if it has one. `true` if it counts as sent at once.
-    fn hand_over(&self, state: &mut State, message: Outgoing, partition: i32) -> (i64, bool) {
-        let input = self.inputs.get().and_then(|inputs| inputs.get(message.topic.as_ref()));
-        let headers = || message.headers.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
-        let log = state.log(&message.topic, partition);
-        if message.topic.as_ref() == topics::REPLIES {
-            let headers = headers();
-            let incoming = Incoming { partition, offset: 0, key: message.key, value: message.value, headers };
-            return (log.keep(incoming), true);
+    /// Puts a message where it is read. Returns what counts as sent at once: all but an event that somebody reads,
+    /// whose reader has no other memory of it (sales are counted so).
+    fn put(&self, state: &mut State, message: Outgoing) -> Option<Ack> {
+        let Outgoing { topic, key, partition, value, headers, class, ticket } = message;
+        let partition = partition.unwrap_or_else(|| self.partition(key.as_deref()));
+        let headers = || headers.into_iter().map(|(name, value)| (name.into_owned(), value)).collect();
+        if topic.as_ref() == topics::REPLIES {
+            let offset = state.reply(Incoming { partition, offset: 0, key, value, headers: headers() });
+            return Some(Ack { ticket, partition, offset });
         }
-        let offset = log.pass();
-        let Some(input) = input else { return (offset, true) };
-        let waits = ACKED_WHEN_DONE.contains(&message.topic.as_ref());
-        if waits {
-            state.unfinished.insert((message.topic.clone(), partition, offset), message.ticket);
+        let to = state.topic(&topic, self.partitions);
+        if !to.is_read() {
+            return Some(Ack { ticket, partition, offset: to.pass(partition) });
         }
-        let headers = headers();
-        let Outgoing { topic, key, value, .. } = message;
-        // The workers have ended: the process ends too, and all is sent again after its start.
-        let _ended = input.send(Delivery { topic, partition, offset, key, value, headers });
-        (offset, !waits)
+        let later = (class == Class::Event).then_some(ticket);
+        let offset = to.keep(Delivery { topic, partition, offset: 0, key, value, headers: headers() }, later);
+        later.is_none().then_some(Ack { ticket, partition, offset })
     }
 }
 
 impl State {
-    fn log(&mut self, topic: &str, partition: i32) -> &mut Log {
-        self.logs.entry((Arc::from(topic), partition)).or_default()
+    fn topic(&mut self, name: &Arc<str>, partitions: ShardCount) -> &mut Topic {
+        self.topics.entry(name.clone()).or_insert_with(|| Topic::new(partitions))
+    }
+
+    fn reply(&mut self, incoming: Incoming) -> i64 {
+        let Ok(shard) = u16::try_from(incoming.partition) else { return -1 }; // no such partition
+        self.replies.entry(ShardId(shard)).or_default().keep(incoming)
     }
 }
 
 #[async_trait]
 impl Bus for LocalBus {
     fn send(&self, messages: Vec<Outgoing>) {
-        let mut acks = Vec::with_capacity(messages.len());
+        self.unacked.add(messages.len());
         let mut state = self.lock();
-        for message in messages {
-            let partition = message.partition.unwrap_or_else(|| self.partition(message.key.as_deref()));
-            let ticket = message.ticket;
-            let (offset, sent) = self.hand_over(&mut state, message, partition);
-            if sent {
-                acks.push(Ack { ticket, partition, offset });
-            }
-        }
+        let acks = messages.into_iter().filter_map(|message| self.put(&mut state, message)).collect();
         drop(state);
         self.replied.notify_one();
-        acks.into_iter().for_each(|ack| (self.sink)(ack));
+        self.acknowledge(acks);
     }
 
     fn unacked(&self) -> usize {
-        self.lock().unfinished.len()
+        self.unacked.get()
     }
 
     fn forgets(&self) -> bool {
@@ -153,7 +143,7 @@ impl Bus for LocalBus {
 
     fn assign_replies(&self, shard: ShardId, offset: i64) {
         let mut state = self.lock();
-        let next = state.log(topics::REPLIES, i32::from(shard.0)).read_from(offset);
+        let next = state.replies.entry(shard).or_default().read_from(offset);
         state.assigned.insert(shard, next);
         drop(state);
         self.replied.notify_one();
@@ -166,18 +156,7 @@ impl Bus for LocalBus {
     async fn next_replies(&self) -> Vec<(ShardId, Incoming)> {
         loop {
             let replied = self.replied.notified();
-            let mut found = Vec::new();
-            {
-                let mut state = self.lock();
-                let assigned: Vec<_> = state.assigned.iter().map(|(shard, next)| (*shard, *next)).collect();
-                for (shard, next) in assigned {
-                    let read = state.log(topics::REPLIES, i32::from(shard.0)).read(next);
-                    if let Some(last) = read.last() {
-                        state.assigned.insert(shard, last.offset + 1);
-                    }
-                    found.extend(read.into_iter().map(|incoming| (shard, incoming)));
-                }
-            }
+            let found = self.lock().read();
             if !found.is_empty() {
                 return found;
             }
@@ -186,22 +165,31 @@ impl Bus for LocalBus {
     }
 
     async fn reply_end(&self, shard: ShardId) -> Result<i64, BusError> {
-        Ok(self.lock().log(topics::REPLIES, i32::from(shard.0)).end())
+        Ok(self.lock().replies.entry(shard).or_default().end())
     }
 
-    /// A command is taken when it is handed over.
     async fn progress(&self, topic: &str) -> Result<Vec<Progress>, BusError> {
-        let mut state = self.lock();
-        let progress = (0..i32::from(self.partitions.get())).map(|partition| {
-            let end = state.log(topic, partition).end();
-            Progress { partition, begin: 0, end, committed: Some(end) }
-        });
-        Ok(progress.collect())
+        Ok(self.lock().topic(&Arc::from(topic), self.partitions).progress())
     }
 
     async fn ping(&self) -> Result<(), BusError> {
         Ok(())
     }
 
-    async fn flush(&self, _at_most: Duration) {}
+    async fn flush(&self, at_most: Duration) {
+        self.unacked.flush(at_most).await;
+    }
+}
+
+impl State {
+    /// The next replies of all assigned partitions.
+    fn read(&mut self) -> Vec<(ShardId, Incoming)> {
+        let mut found = Vec::new();
+        for (shard, next) in &mut self.assigned {
+            let read = self.replies.entry(*shard).or_default().read(*next);
+            *next = read.last().map_or(*next, |last| last.offset + 1);
+            found.extend(read.into_iter().map(|incoming| (*shard, incoming)));
+        }
+        found
+    }
 }

@@ -19,6 +19,7 @@ use crate::store::sql::transaction::{End, write};
 use crate::store::{InstanceId, Membership, Result};
 
 fn now() -> Micros {
+    #[expect(clippy::disallowed_methods, reason = "this is the database's clock: SQLite has none of its own")]
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }

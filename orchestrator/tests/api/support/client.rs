@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
 use super::Json;
 
 /// How long anything that must happen may take.
@@ -25,7 +28,7 @@ pub struct Reply {
 
 impl Client {
     pub fn new(base: String) -> Self {
-        Self { base, key: None, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+        Self { base, key: None, http: reqwest::Client::builder().no_proxy().timeout(PATIENCE * 2).build().unwrap() }
     }
 
     pub fn base(&self) -> &str {
@@ -50,6 +53,17 @@ impl Client {
         let text = answer.text().await.unwrap();
         let body = serde_json::from_str(&text).unwrap_or(Json::Null);
         Reply { status, headers, text, body }
+    }
+
+    /// Sends bytes as they are and answers what comes back until the end.
+    pub async fn raw(&self, parts: &[&[u8]]) -> String {
+        let mut stream = TcpStream::connect(self.base.strip_prefix("http://").unwrap()).await.unwrap();
+        for part in parts {
+            stream.write_all(part).await.unwrap();
+        }
+        let mut answer = Vec::new();
+        tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+        String::from_utf8(answer).unwrap()
     }
 
     pub async fn get(&self, path: &str) -> Reply {

@@ -8,6 +8,8 @@ use clap::{Args as _, Command, FromArgMatches as _};
 use futures::future::join_all;
 use orchestrator::bus::kafka::{KafkaBus, Settings};
 use orchestrator::bus::{Bus, topics};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::consumer::{CommitMode, Consumer as _, DefaultConsumerContext, StreamConsumer};
 use rdkafka::message::Message as _;
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -29,6 +31,8 @@ pub struct KafkaRig {
     worker: FutureProducer,
     consumers: HashMap<String, StreamConsumer>,
 }
+
+const TOPICS: [&str; 4] = ["inventory.commands", "payment.commands", "order.created", topics::REPLIES];
 
 /// The broker that the environment names.
 pub fn brokers() -> KafkaBrokers {
@@ -56,8 +60,7 @@ impl KafkaRig {
     pub async fn with(brokers: KafkaBrokers, change: impl FnOnce(&mut Settings)) -> Self {
         let prefix = prefix(&format!("t{}.", &Uuid::new_v4().simple().to_string()[..12]));
         let admin = Admin::new(&brokers, "test").unwrap();
-        let names = ["inventory.commands", "payment.commands", "order.created", "order.confirmed", topics::REPLIES]
-            .map(|topic| prefix.full(topic));
+        let names = TOPICS.map(|topic| prefix.full(topic));
         let partitions = ShardCount::new(PARTITIONS).unwrap();
         admin.create_missing(&names.each_ref().map(String::as_str), partitions, None).await.unwrap();
 
@@ -78,6 +81,18 @@ impl KafkaRig {
             consumer.subscribe(&[&prefix.full(topic)]).unwrap();
             consumer
         })
+    }
+}
+
+/// Topics of tests do not pile up on a broker that lives longer.
+impl Drop for KafkaRig {
+    fn drop(&mut self) {
+        let admin: AdminClient<_> =
+            ClientConfig::new().set("bootstrap.servers", self.brokers.as_str()).create().unwrap();
+        let topics = TOPICS.map(|topic| self.prefix.full(topic));
+        let options = AdminOptions::new().request_timeout(Some(PATIENCE));
+        // One that a test deleted itself is no error.
+        futures::executor::block_on(admin.delete_topics(&topics.each_ref().map(String::as_str), &options)).unwrap();
     }
 }
 

@@ -1,7 +1,7 @@
 //! Sending replies and dead letters, each until the broker has it.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, RwLock, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -146,8 +146,12 @@ impl Again {
                 Err(RecvTimeoutError::Timeout) if Arc::strong_count(&self.client) > 1 => continue,
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
             };
-            std::thread::sleep(AGAIN);
-            let all: Vec<Returned> = std::iter::once(first).chain(returned.try_iter()).collect();
+            let (mut all, until) = (vec![first], Instant::now() + AGAIN);
+            while Instant::now() < until
+                && let Ok(next) = returned.recv_timeout(until.saturating_duration_since(Instant::now()))
+            {
+                all.push(next);
+            }
             if said.is_none_or(|said| said.elapsed() > Duration::from_secs(10)) {
                 said = Some(Instant::now());
                 tracing::warn!(messages = all.len(), error = %all[0].error, "Kafka did not take messages; they are sent again");

@@ -66,9 +66,9 @@ impl KafkaSource {
         };
         let consumer = member.consumer()?;
         let thread = std::thread::Builder::new().name(group);
-        let thread = thread.spawn(move || member.run(consumer)).map_err(|error| {
-            KafkaError::ClientCreation(format!("no thread for the consumer: {error}"))
-        })?;
+        let thread = thread
+            .spawn(move || member.run(consumer))
+            .map_err(|error| KafkaError::ClientCreation(format!("no thread for the consumer: {error}")))?;
         Ok(Self { asks, asked: false, batches, standing, joined, thread: Some(thread) })
     }
 
@@ -141,11 +141,8 @@ enum End {
 
 impl Member {
     fn consumer(&self) -> KafkaResult<BaseConsumer<Hooks>> {
-        let hooks = Hooks {
-            topic: self.full_topic.clone(),
-            standing: Arc::clone(&self.standing),
-            joined: self.joined.clone(),
-        };
+        let hooks =
+            Hooks { topic: self.full_topic.clone(), standing: Arc::clone(&self.standing), joined: self.joined.clone() };
         let consumer: BaseConsumer<Hooks> = self.config.create_with_context(hooks)?;
         consumer.subscribe(&[&self.full_topic])?;
         Ok(consumer)
@@ -159,10 +156,12 @@ impl Member {
             }
             drop(consumer);
             consumer = loop {
-                std::thread::sleep(ANEW);
+                std::thread::park_timeout(ANEW);
                 match self.consumer() {
                     Ok(consumer) => break consumer,
-                    Err(error) => tracing::error!(topic = &*self.topic, %error, "A consumer cannot be made; trying again"),
+                    Err(error) => {
+                        tracing::error!(topic = &*self.topic, %error, "A consumer cannot be made; trying again")
+                    }
                 }
             };
         }
@@ -199,6 +198,8 @@ impl Reading<'_> {
     /// Keeps the member alive until the worker asks for a batch.
     fn wait_until_asked(&mut self) -> Result<(), End> {
         let (began, mut paused) = (Instant::now(), false);
+        // The worker has just been given a batch: this costs it nothing.
+        self.commit_if_due();
         loop {
             match self.member.asked.recv_timeout(BEAT) {
                 Ok(()) => break,
@@ -236,7 +237,6 @@ impl Reading<'_> {
                 None => break,
             }
         }
-        self.commit_if_due();
         // What was taken away between reading and handing out is read by somebody else.
         batch.retain(|message| self.member.standing.holds(message.partition));
         if batch.is_empty() { self.collect() } else { Ok(batch) }
@@ -268,19 +268,21 @@ impl Reading<'_> {
         }
     }
 
+    /// Commits what is marked, if it is time, and waits for the broker's word: an answer that nobody waits for gets lost
+    /// while the group is being balanced, and the last offsets of a quiet topic with it.
     fn commit_if_due(&mut self) {
         if self.committed.elapsed() < BEAT {
             return;
         }
-        self.committed = Instant::now();
         let marks = self.member.standing.take_marks();
         if !marks.is_empty() {
             let list = list_of(&self.member.full_topic, &marks);
-            if let Err(error) = list.and_then(|list| self.consumer.commit(&list, CommitMode::Async)) {
+            if let Err(error) = list.and_then(|list| self.consumer.commit(&list, CommitMode::Sync)) {
                 tracing::debug!(%error, "Offsets could not be committed yet");
                 self.member.standing.put_back(marks);
             }
         }
+        self.committed = Instant::now();
     }
 
     fn on_all(&self, what: impl Fn(&BaseConsumer<Hooks>, &TopicPartitionList) -> KafkaResult<()>) {
@@ -291,10 +293,7 @@ impl Reading<'_> {
     }
 }
 
-fn list_of<'a>(
-    topic: &str,
-    marks: impl IntoIterator<Item = (&'a i32, &'a i64)>,
-) -> KafkaResult<TopicPartitionList> {
+fn list_of<'a>(topic: &str, marks: impl IntoIterator<Item = (&'a i32, &'a i64)>) -> KafkaResult<TopicPartitionList> {
     let mut list = TopicPartitionList::new();
     for (partition, next) in marks {
         list.add_partition_offset(topic, *partition, Offset::Offset(*next))?;
@@ -342,13 +341,6 @@ impl ConsumerContext for Hooks {
     fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if matches!(rebalance, Rebalance::Assign(_)) {
             self.joined.send_replace(true);
-        }
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
-        if let Err(error) = result {
-            // The next mark, or whoever has the partition next, makes good for it.
-            tracing::debug!(%error, "The broker did not take offsets");
         }
     }
 }

@@ -70,10 +70,8 @@ impl Standing {
     /// Waits until nothing is in hand; not for ever, for whoever else is to have the partitions waits too.
     pub(super) fn wait_until_idle(&self, at_most: Duration) {
         let busy = |state: &mut State| state.finished < state.handed_out && !state.abandoned;
-        let (_state, timeout) = self
-            .changed
-            .wait_timeout_while(self.lock(), at_most, busy)
-            .unwrap_or_else(PoisonError::into_inner);
+        let (_state, timeout) =
+            self.changed.wait_timeout_while(self.lock(), at_most, busy).unwrap_or_else(PoisonError::into_inner);
         if timeout.timed_out() {
             tracing::warn!("Partitions were taken away while their commands were worked on; they come again elsewhere");
         }

@@ -9,11 +9,16 @@ use rdkafka::Offset;
 use rdkafka::message::{BorrowedMessage, Message as _};
 use saga_model::ids::murmur2;
 
+use super::given::Shard;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Position {
     next: i64,
     last: Option<Mark>,
     in_doubt: bool,
+    /// How often it was told how far the library has fetched, since it is read from here.
+    told: u8,
+    fetched: i64,
 }
 
 /// What tells a message from others.
@@ -52,7 +57,7 @@ impl Mark {
 impl Position {
     /// Before the message at `offset`.
     pub(super) fn at(offset: i64) -> Self {
-        Self { next: offset, last: None, in_doubt: false }
+        Self { next: offset, last: None, in_doubt: false, told: 0, fetched: 0 }
     }
 
     /// Where to read from.
@@ -69,7 +74,24 @@ impl Position {
     pub(super) fn doubt(&mut self) -> bool {
         let first = !self.in_doubt && self.last.is_some();
         self.in_doubt |= first;
+        if first {
+            (self.told, self.fetched) = (0, 0);
+        }
         first
+    }
+
+    /// The library has fetched what is before `offset`, and nothing of it waits to be read.
+    pub(super) fn fetched(&mut self, offset: i64) {
+        // What it says first may be of the time before the partition was read from here.
+        self.told = self.told.saturating_add(1);
+        if self.told > 2 && !self.in_doubt {
+            self.fetched = offset;
+        }
+    }
+
+    /// What was given out.
+    pub(super) fn given(&self) -> Shard {
+        Shard { next: self.last.map_or(0, |last| last.offset + 1), all_before: self.fetched }
     }
 
     pub(super) fn read(&mut self, mark: Mark) -> Verdict {
@@ -140,6 +162,22 @@ mod tests {
         let mut position = read_to(5);
         position.doubt();
         assert_eq!(position.read(mark(8, 8)), Verdict::Next);
+    }
+
+    #[test]
+    fn what_was_fetched_and_is_no_message_was_read_too() {
+        let mut position = read_to(5);
+        assert_eq!(position.given(), Shard { next: 6, all_before: 0 });
+        (0..3).for_each(|_| position.fetched(9));
+        assert_eq!(position.given(), Shard { next: 6, all_before: 9 });
+        position.doubt();
+        position.fetched(9);
+        assert_eq!(position.given(), Shard { next: 6, all_before: 0 }, "said of another topic, maybe");
+        let mut position = Position::at(100);
+        (0..2).for_each(|_| position.fetched(100));
+        assert_eq!(position.given(), Shard::default(), "said of a time before, maybe");
+        position.fetched(100);
+        assert_eq!(position.given(), Shard { next: 0, all_before: 100 });
     }
 
     #[test]

@@ -3,20 +3,24 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use futures::{FutureExt as _, StreamExt as _};
+use futures::StreamExt as _;
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{ClientConfig, TopicPartitionList};
 use saga_model::ids::ShardId;
 use service::kafka::headers_of;
+use tokio::sync::Notify;
 
 use super::Change;
+use super::fetched::Fetched;
+use super::given::Given;
 use super::position::{Mark, Position, Verdict};
 use crate::bus::Incoming;
-use crate::bus::kafka::seldom::{Seldom, Voice};
+use crate::bus::kafka::seldom::Seldom;
 use crate::bus::kafka::topics::Mender;
 
 /// The most replies that are given out at once.
@@ -27,7 +31,9 @@ const LOOK_WITHIN: Duration = Duration::from_secs(3);
 pub(super) struct Reader {
     topic: Arc<str>,
     config: ClientConfig,
-    client: Arc<StreamConsumer<Voice>>,
+    client: Arc<StreamConsumer<Fetched>>,
+    changed: Arc<Notify>,
+    given: Arc<Given>,
     positions: BTreeMap<ShardId, Position>,
     /// Read while waiting, not given out yet.
     ready: VecDeque<(ShardId, Incoming)>,
@@ -37,10 +43,22 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(topic: Arc<str>, config: ClientConfig, mender: Arc<Mender>) -> KafkaResult<Self> {
-        let client = Arc::new(config.create_with_context(Voice)?);
-        let (positions, ready, mending, lines) = (BTreeMap::new(), VecDeque::new(), Arc::default(), Seldom::default());
-        Ok(Self { topic, config, client, positions, ready, mender, mending, lines })
+    pub(super) fn new(
+        topic: Arc<str>,
+        mut config: ClientConfig,
+        changed: Arc<Notify>,
+        given: Arc<Given>,
+        mender: Arc<Mender>,
+    ) -> KafkaResult<Self> {
+        config
+            // That the topic is missing is told at once: it may be another one when it is back, and to look is cheap.
+            .set("topic.metadata.propagation.max.ms", "0")
+            .set("statistics.interval.ms", "1000");
+        let context = Fetched::new(topic.clone(), changed.clone());
+        let client = Arc::new(config.create_with_context(context)?);
+        let (positions, ready) = (BTreeMap::new(), VecDeque::new());
+        let (mending, lines) = (Arc::default(), Seldom::default());
+        Ok(Self { topic, config, client, changed, given, positions, ready, mender, mending, lines })
     }
 
     pub(super) fn change(&mut self, change: Change) {
@@ -64,14 +82,30 @@ impl Reader {
     pub(super) fn drain(&mut self) -> Vec<(ShardId, Incoming)> {
         let client = self.client.clone();
         let mut messages = client.stream();
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
         // Of what one look brings, some may be nothing to give out.
         for _ in 0..2 * BATCH {
+            match messages.poll_next_unpin(&mut Context::from_waker(&waker)) {
+                Poll::Ready(Some(message)) => self.take(message),
+                Poll::Ready(None) => break,
+                // It took something else out of its queue: there may be messages behind.
+                Poll::Pending if woken.0.swap(false, Ordering::Relaxed) => {}
+                Poll::Pending => {
+                    // Nothing is left of what was fetched when it said how far that was.
+                    for (shard, offset) in self.client.context().take().into_iter().flatten() {
+                        if let Some(position) = self.positions.get_mut(&shard) {
+                            position.fetched(offset);
+                        }
+                    }
+                    break;
+                }
+            }
             if self.ready.len() >= BATCH {
                 break;
             }
-            let Some(Some(message)) = messages.next().now_or_never() else { break };
-            self.take(message);
         }
+        self.given.set(self.positions.iter().map(|(shard, position)| (*shard, position.given())).collect());
         Vec::from(std::mem::take(&mut self.ready))
     }
 
@@ -176,7 +210,8 @@ impl Reader {
 
     /// A new client that reads what the old one read.
     fn renew(&mut self) {
-        match self.config.create_with_context(Voice) {
+        let context = Fetched::new(self.topic.clone(), self.changed.clone());
+        match self.config.create_with_context(context) {
             Ok(client) => {
                 self.client = Arc::new(client);
                 self.positions.keys().for_each(|shard| self.read_from_position(*shard, false));
@@ -193,5 +228,15 @@ impl Reader {
         // The client would hear of the new topic by itself, but later. If it cannot ask now it does so then.
         let look = move |topic: &str| drop(client.client().fetch_metadata(Some(topic), LOOK_WITHIN));
         self.mender.mend(self.topic.clone(), look, move || mending.store(false, Ordering::Relaxed));
+    }
+}
+
+/// Whether somebody wants to be polled again.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }

@@ -1,7 +1,7 @@
 //! Delivery reports: acknowledgements go out at once, refused messages go back to the courier.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 
 use rdkafka::ClientContext;
@@ -10,47 +10,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 use service::kafka::{client_error, client_log};
-use tokio::sync::Notify;
 
 use super::courier::Note;
 use super::message::{Handed, Message};
+use crate::bus::unacked::Unacked;
 use crate::bus::{Ack, AckSink};
-
-/// How many messages are handed over and not acknowledged, of all classes.
-#[derive(Debug, Default)]
-pub(super) struct Unacked {
-    count: AtomicUsize,
-    none: Notify,
-}
-
-impl Unacked {
-    pub(super) fn add(&self, messages: usize) {
-        self.count.fetch_add(messages, Ordering::Relaxed);
-    }
-
-    pub(super) fn get(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
-    }
-
-    /// Waits until there are none.
-    pub(super) async fn none(&self) {
-        loop {
-            let none = self.none.notified();
-            tokio::pin!(none);
-            none.as_mut().enable();
-            if self.get() == 0 {
-                return;
-            }
-            none.await;
-        }
-    }
-
-    fn done(&self) {
-        if self.count.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.none.notify_waiters();
-        }
-    }
-}
 
 /// The context of a producing client.
 pub(super) struct Deliveries {

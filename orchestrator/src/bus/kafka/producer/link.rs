@@ -5,13 +5,14 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{Producer as _, PurgeConfig, ThreadedProducer};
 
 use super::courier::Note;
-use super::deliveries::{Deliveries, Unacked};
+use super::deliveries::Deliveries;
 use super::lane::backoff;
 use crate::bus::AckSink;
+use crate::bus::unacked::Unacked;
 
 /// What a client is made of.
 pub(super) struct Recipe {
@@ -39,6 +40,7 @@ pub(super) struct Link {
     recipe: Recipe,
     state: State,
     made_at: Instant,
+    /// Clients in a row that did not last.
     failures: u32,
 }
 
@@ -76,7 +78,13 @@ impl Link {
     /// Gives the client up if it can do no more.
     pub(super) fn check(&mut self) {
         let Some((code, reason)) = self.producer().and_then(|client| client.client().fatal_error()) else { return };
-        tracing::error!(%code, "The Kafka producer is given up for a new one: {reason}");
+        tracing::warn!(%code, "The Kafka producer is given up for a new one: {reason}");
+        self.failures = match code {
+            // A topic's fault, which waits for itself: the others go on at once.
+            RDKafkaErrorCode::GaplessGuarantee => 0,
+            _ if self.made_at.elapsed() >= LASTED => 1,
+            _ => self.failures.saturating_add(1),
+        };
         let state = std::mem::replace(&mut self.state, State::Down { retry_at: Instant::now() });
         if let State::Up(client) = state {
             self.state = State::GivenUp { client, purge_at: Some(Instant::now() + GRACE) };
@@ -88,9 +96,8 @@ impl Link {
         match &mut self.state {
             State::Up(_) => {}
             State::GivenUp { .. } if idle => {
-                let lasted = now.duration_since(self.made_at) >= LASTED;
-                self.failures = if lasted { 1 } else { self.failures.saturating_add(1) };
-                self.state = State::Down { retry_at: now + backoff(self.failures) };
+                let wait = if self.failures == 0 { Duration::ZERO } else { backoff(self.failures) };
+                self.state = State::Down { retry_at: now + wait };
             }
             State::GivenUp { client, purge_at } => {
                 if purge_at.is_some_and(|at| at <= now) {

@@ -126,9 +126,9 @@ impl Gate {
         }
         let (each, rest) = answers.as_chunks::<3>();
         if each.len() != wants.len() || !rest.is_empty() {
-            return Err(nonsense(&answers));
+            return Err(nonsense(answers));
         }
-        Ok(Ok(each.iter().map(admitted).collect::<Option<_>>().ok_or_else(|| nonsense(&answers))?))
+        Ok(Ok(each.iter().map(admitted).collect::<Option<_>>().ok_or_else(|| nonsense(answers))?))
     }
 
     /// Puts units back, each reservation once.
