@@ -18,7 +18,9 @@ use std::process::ExitCode;
 
 use arguments::{Arguments, Limits, Which, WhichTwins};
 use clap::Parser;
+use progress::grouped;
 use report::Verdict;
+use search::saga::Trouble;
 use search::{leases, saga, stock};
 
 fn main() -> ExitCode {
@@ -36,7 +38,7 @@ fn main() -> ExitCode {
 fn check(which: &Which, limits: Limits) -> Result<Verdict, String> {
     match which {
         Which::Saga { definition, verbs, engine_failures } => {
-            let trouble = saga::Trouble { verbs: *verbs, engine_failures: *engine_failures, twin: None };
+            let trouble = Trouble { verbs: *verbs, engine_failures: *engine_failures, twin: None };
             let names = definition.iter().map(|name| search_saga(name, trouble, limits));
             names.collect::<Result<Vec<_>, _>>().map(Verdict::of)
         }
@@ -53,18 +55,19 @@ fn check(which: &Which, limits: Limits) -> Result<Verdict, String> {
     }
 }
 
-fn search_saga(name: &str, trouble: saga::Trouble, limits: Limits) -> Result<Verdict, String> {
+fn search_saga(name: &str, trouble: Trouble, limits: Limits) -> Result<Verdict, String> {
     let world = saga_world(name, trouble)?;
-    let title = format!(
-        "saga: {name}, {} verbs of operators, {} failures of the engine",
-        trouble.verbs, trouble.engine_failures
-    );
+    let Trouble { verbs, engine_failures, .. } = trouble;
+    let title = format!("saga: {name}, verbs: {verbs}, engine failures: {engine_failures}");
     let verdict = report::holds(&title, &world, limits);
-    println!("  {} sagas that behave differently, each with its whole history against all invariants", world.pages());
+    println!(
+        "  {} sagas that behave differently, each with its history against every invariant",
+        grouped(world.pages())
+    );
     Ok(verdict)
 }
 
-fn saga_world(name: &str, trouble: saga::Trouble) -> Result<saga::World, String> {
+fn saga_world(name: &str, trouble: Trouble) -> Result<saga::World, String> {
     saga::World::new(saga::definitions::named(name)?, trouble)
 }
 
@@ -84,7 +87,7 @@ fn twins(of: Option<WhichTwins>, limits: Limits) -> Result<Verdict, String> {
     let chosen = |which| of.is_none_or(|of| of == which);
     let mut all = Vec::new();
     for twin in saga::Twin::ALL.into_iter().filter(|_| chosen(WhichTwins::Saga)) {
-        let trouble = saga::Trouble { verbs: 0, engine_failures: 0, twin: Some(twin) };
+        let trouble = Trouble { verbs: 0, engine_failures: 0, twin: Some(twin) };
         let world = saga_world(saga::Twin::DEFINITION, trouble)?;
         all.push(report::refuted(&format!("saga, broken: {}", twin.name()), &world, limits));
     }

@@ -31,8 +31,8 @@ pub struct Size {
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { sagas, rows, takeovers, crashes, doubts, repeats } = self;
-        write!(f, "{sagas} sagas of {rows} rows, taken {takeovers} times, {crashes} crashes, ")?;
-        write!(f, "{doubts} commits in doubt, {repeats} repeated answers")
+        write!(f, "sagas: {sagas}, rows: {rows}, takeovers: {takeovers}, crashes: {crashes}, ")?;
+        write!(f, "doubts: {doubts}, repeats: {repeats}")
     }
 }
 

@@ -74,8 +74,8 @@ impl World {
 
 impl World {
     /// How many sagas were reached that behave differently.
-    pub fn pages(&self) -> usize {
-        self.book.pages()
+    pub fn pages(&self) -> u64 {
+        self.book.pages() as u64
     }
 }
 

@@ -30,8 +30,8 @@ pub struct Size {
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { orders, on_hand, flushes, restarts, pauses, crashes } = self;
-        write!(f, "{orders} orders, {on_hand} on hand, Redis forgets {flushes} times and restarts {restarts} times, ")?;
-        write!(f, "{pauses} pauses, {crashes} crashes")
+        write!(f, "orders: {orders}, on hand: {on_hand}, flushes: {flushes}, restarts: {restarts}, ")?;
+        write!(f, "pauses: {pauses}, crashes: {crashes}")
     }
 }
 
