@@ -228,7 +228,8 @@ async fn a_message_that_is_too_large_keeps_nobody_waiting() {
     rig.acks.wait_for(99).await;
     rig.bus.send((100..200).map(on).collect());
     rig.acks.wait_for(199).await;
-    assert_eq!(rig.bus.unacked(), 1);
+    // An acknowledgement is counted just after it was passed on.
+    eventually(async || rig.bus.unacked(), |unacked| *unacked == 1).await;
     let taken = rig.take(&topic, 199).await;
     let numbers: Vec<u64> = taken.iter().map(|taken| text(taken).parse().unwrap()).collect();
     assert!(numbers.is_sorted() && !numbers.contains(&7), "{numbers:?}");
