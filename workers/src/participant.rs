@@ -36,8 +36,8 @@ pub struct Job<T> {
     pub key: EffectKey,
     /// The attempt of the command, from 1.
     pub attempt: u32,
-    /// Whether this effect may have been begun before, or one of an earlier round: by an earlier attempt, or by a worker
-    /// that died. False only for what is asked for the first time ever.
+    /// Whether this effect may have been begun before, or one of an earlier round: by an earlier attempt, by a worker
+    /// that died, or by a call that failed half-way. False only for what is asked for the first time ever.
     pub repeated: bool,
     /// What the participant read from the command.
     pub task: Arc<T>,
@@ -99,7 +99,8 @@ pub trait Participant: Send + Sync + 'static {
     /// The code of the dead letter that the command is.
     fn read(&self, command: &Command) -> Result<Self::Task, Unreadable>;
 
-    /// Does the actions, each at most once under its key: a repeated one finds what the first did.
+    /// Does the actions, each at most once under its key: a repeated one finds what the first did. If it refuses a
+    /// repeated one, it is asked to [`settle`](Self::settle) it before that is believed.
     ///
     /// # Errors
     /// If no job could be decided; all are then asked for again.

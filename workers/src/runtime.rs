@@ -12,6 +12,7 @@
 //! between (a crash, a lost connection, a frozen process), asking the ledger again is always right, so every road that
 //! is not the straight one leads back to the claim.
 
+mod call;
 mod read;
 mod reply;
 mod serve;

@@ -1,11 +1,11 @@
 //! Calling the participant, and what its answers mean to the ledger and to the one who asked.
 
+use saga_model::json::RawJson;
 use saga_model::state::{Failure, Outcome};
-use tower::ServiceExt;
 
 use super::Runtime;
+use super::call::Reached;
 use super::read::Item;
-use crate::layers::{Call, InTime, Jobs};
 use crate::ledger::{Answer, Ending, undone};
 use crate::participant::{Acted, Job, Participant, Settled, Undone};
 use crate::patience::Hopeless;
@@ -71,21 +71,47 @@ impl<P: Participant> Runtime<P> {
 
     async fn act(&self, work: Work<P::Task>) -> Result<Vec<Done<P::Task>>, Hopeless> {
         let (items, jobs): (Vec<_>, Vec<_>) = work.into_iter().unzip();
-        let answers = self.call(&self.calls.act, jobs).await?;
-        let end = |(item, acted)| {
+        let (jobs, answers) = self.call(&self.calls.act, jobs).await?;
+        let (mut done, mut refused) = (Vec::with_capacity(items.len()), Vec::new());
+        for ((item, job), acted) in items.into_iter().zip(jobs.iter()).zip(answers) {
             let (ending, answer) = match acted {
-                Reached::Answer(Acted::Done(output)) => {
-                    let answer = Answer { outcome: Outcome::Succeeded, output: Some(output.clone()), error: None };
-                    (Ending::Succeeded(output), answer)
+                Reached::Answer(Acted::Done(output)) => succeeded(output),
+                Reached::Answer(Acted::Refused(why)) if job.repeated => {
+                    refused.push((item, job.clone(), why));
+                    continue;
                 }
-                Reached::Answer(Acted::Refused(why)) => (Ending::Rejected(why.clone()), failed(Outcome::Rejected, why)),
+                Reached::Answer(Acted::Refused(why)) => rejected(why),
                 Reached::Answer(Acted::Retry(why)) => (Ending::Open, failed(Outcome::Retryable, why)),
                 Reached::Answer(Acted::Unknown(why)) => (Ending::Open, failed(Outcome::Unknown, why)),
                 Reached::TooLate(why) => (Ending::Open, failed(Outcome::Unknown, why)),
             };
+            done.push(Done { item, ending, answer: Some(answer) });
+        }
+        done.extend(self.settle_refused(refused).await?);
+        Ok(done)
+    }
+
+    /// A refusal says that no effect stands, now or later. Where an earlier attempt was begun that only holds once it is
+    /// settled: its worker, taken for dead, may be about to wake up and do what was refused just now.
+    async fn settle_refused(
+        &self,
+        refused: Vec<(Item<P::Task>, Job<P::Task>, Failure)>,
+    ) -> Result<Vec<Done<P::Task>>, Hopeless> {
+        let jobs = refused.iter().map(|(_, job, _)| job.clone()).collect();
+        let (_, answers) = self.call(&self.calls.settle, jobs).await?;
+        let end = |((item, job, why), answer): ((Item<P::Task>, Job<P::Task>, Failure), Reached<Settled>)| {
+            let (ending, answer) = match answer {
+                Reached::Answer(Settled::Absent) => rejected(why),
+                Reached::Answer(Settled::Stands(output)) => {
+                    let (saga, step) = (job.key.saga, &*job.key.step);
+                    tracing::info!(saga.id = %saga, step.name = step, code = why.code, "What was refused had been done before");
+                    succeeded(output)
+                }
+                Reached::TooLate(why) => (Ending::Open, failed(Outcome::Unknown, why)),
+            };
             Done { item, ending, answer: Some(answer) }
         };
-        Ok(items.into_iter().zip(answers).map(end).collect())
+        Ok(refused.into_iter().zip(answers).map(end).collect())
     }
 
     async fn settle_then_undo(
@@ -96,7 +122,7 @@ impl<P: Participant> Runtime<P> {
     ) -> Result<Vec<Done<P::Task>>, Hopeless> {
         let (items, jobs): (Vec<_>, Vec<_>) = settle.into_iter().unzip();
         let (undo_items, undo_jobs): (Vec<_>, Vec<_>) = settle_and_undo.into_iter().unzip();
-        let answers = self.call(&self.calls.settle, jobs.into_iter().chain(undo_jobs).collect()).await?;
+        let (_, answers) = self.call(&self.calls.settle, jobs.into_iter().chain(undo_jobs).collect()).await?;
         let mut answers = answers.into_iter();
         let mut done: Vec<Done<P::Task>> = items.into_iter().zip(answers.by_ref()).map(settled).collect();
         for (item, answer) in undo_items.into_iter().zip(answers) {
@@ -109,36 +135,10 @@ impl<P: Participant> Runtime<P> {
             }
         }
         let jobs = undo.iter().map(|item| item.job(item.key.round, true)).collect();
-        let answers = self.call(&self.calls.undo, jobs).await?;
+        let (_, answers) = self.call(&self.calls.undo, jobs).await?;
         done.extend(undo.into_iter().zip(answers).map(undone_or_not));
         Ok(done)
     }
-
-    /// Calls the participant for jobs, if there are any, until nothing that it needs is away.
-    async fn call<A: Send + 'static>(
-        &self,
-        call: &Call<P::Task, A>,
-        jobs: Vec<Job<P::Task>>,
-    ) -> Result<Vec<Reached<A>>, Hopeless> {
-        if jobs.is_empty() {
-            return Ok(Vec::new());
-        }
-        let jobs: Jobs<P::Task> = jobs.into();
-        let answers = self.around.patience.insist(|| call.clone().oneshot(jobs.clone())).await?;
-        Ok(match answers {
-            InTime::Yes(answers) => answers.into_iter().map(Reached::Answer).collect(),
-            InTime::No { limit } => {
-                let message = format!("took longer than {} ms", limit.as_millis());
-                jobs.iter().map(|_| Reached::TooLate(Failure::new("TIMEOUT", message.clone()))).collect()
-            }
-        })
-    }
-}
-
-/// An answer of the participant, or none in time.
-enum Reached<A> {
-    Answer(A),
-    TooLate(Failure),
 }
 
 /// An action of an earlier round, settled: its question is decided, the command's own is asked again.
@@ -163,6 +163,15 @@ fn undone_or_not<T>((item, answer): (Item<T>, Reached<Undone>)) -> Done<T> {
         Reached::TooLate(why) => (Ending::Open, failed(Outcome::Unknown, why)),
     };
     Done { item, ending, answer: Some(answer) }
+}
+
+fn succeeded(output: RawJson) -> (Ending, Answer) {
+    let answer = Answer { outcome: Outcome::Succeeded, output: Some(output.clone()), error: None };
+    (Ending::Succeeded(output), answer)
+}
+
+fn rejected(why: Failure) -> (Ending, Answer) {
+    (Ending::Rejected(why.clone()), failed(Outcome::Rejected, why))
 }
 
 fn failed(outcome: Outcome, why: Failure) -> Answer {
