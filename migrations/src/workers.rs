@@ -3,6 +3,7 @@
 //! All times are microseconds since 1970-01-01T00:00:00Z. Texts that come from messages are `text`, never `jsonb`,
 //! which refuses NUL and keeps the last of duplicate keys.
 
+mod generations;
 mod ledger;
 mod notification;
 mod payment;
@@ -17,5 +18,6 @@ pub fn all() -> Vec<Box<dyn MigrationTrait>> {
         Box::new(stock::CreateStock),
         Box::new(payment::CreatePayment),
         Box::new(notification::CreateNotification),
+        Box::new(generations::CreateGenerations),
     ]
 }

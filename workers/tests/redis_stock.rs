@@ -2,11 +2,14 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::between::{Then, between};
 use common::commands::new_saga;
 use common::database;
+use futures::future::BoxFuture;
 use saga_model::SagaId;
 use sea_orm::{ConnectionTrait, DatabaseConnection};
 use uuid::Uuid;
@@ -26,8 +29,16 @@ struct Tampered {
 }
 
 fn stock(connection: &DatabaseConnection, name: &str, default_stock: Option<i64>) -> RedisStock {
+    stock_at(&database::setting("REDIS_URL"), connection, name, default_stock)
+}
+
+fn stock_at(url: &str, connection: &DatabaseConnection, name: &str, default_stock: Option<i64>) -> RedisStock {
     let db = Db::new(connection.clone()).unwrap();
-    RedisStock::new(db, &database::setting("REDIS_URL"), name, Duration::from_secs(5), default_stock).unwrap()
+    RedisStock::new(db, url, name, Duration::from_secs(5), default_stock).unwrap()
+}
+
+fn change(sku: Uuid, on_hand: i64) -> Change {
+    Change { sku, on_hand, actor: None, reason: "a test".to_owned() }
 }
 
 impl Tampered {
@@ -39,12 +50,23 @@ impl Tampered {
     }
 
     async fn put(&self, sku: Uuid, on_hand: i64) {
-        let change = Change { sku, on_hand, actor: None, reason: "a test".to_owned() };
-        self.stock.set(&change).await.unwrap();
+        self.stock.set(&change(sku, on_hand)).await.unwrap();
     }
 
     async fn reserve(&self, saga: SagaId, sku: Uuid, quantity: u32) -> Reserved {
         reserve(&self.stock, saga, sku, quantity).await.unwrap()
+    }
+
+    async fn release(&self, saga: SagaId) -> bool {
+        self.stock.release(&[(saga, Arc::from(STEP))]).await.unwrap().remove(0)
+    }
+
+    /// Another worker, to whose Redis something happens once it was told how many units of `sku` there are.
+    async fn loading(&self, sku: Uuid, then: Then) -> RedisStock {
+        let sku = sku.to_string();
+        let fills = move |asked: &str| asked.contains("SET") && asked.contains(&sku) && !asked.contains("EVAL");
+        let url = between(&database::setting("REDIS_URL"), fills, then).await;
+        stock_at(&url, &self.connection, &self.name, None)
     }
 
     async fn level(&self, sku: Uuid) -> (i64, i64) {
@@ -69,6 +91,15 @@ impl Tampered {
         let marker: String = redis::cmd("GET").arg(key).query_async(&mut self.redis).await.unwrap();
         format!("{{{}}}:{}:available", self.name, marker.split_once('@').unwrap().0)
     }
+
+    /// All that is there of this stock.
+    async fn keys(&mut self) -> BTreeSet<String> {
+        keys(&mut self.redis, &self.name).await
+    }
+}
+
+async fn keys(redis: &mut redis::aio::MultiplexedConnection, name: &str) -> BTreeSet<String> {
+    redis::cmd("KEYS").arg(format!("{{{name}}}:*")).query_async(redis).await.unwrap()
 }
 
 async fn reserve(stock: &RedisStock, saga: SagaId, sku: Uuid, quantity: u32) -> Result<Reserved, Trouble> {
@@ -172,6 +203,72 @@ async fn a_release_reaches_redis_once() {
     shop.put(sku, 6).await;
     assert_eq!(shop.stock.release(&[(saga, Arc::from(STEP))]).await, Ok(vec![true]));
     assert_eq!(shop.believed(sku).await, Some(6));
+}
+
+#[tokio::test]
+async fn units_of_an_earlier_generation_and_those_taken_again_are_put_back_each_once() {
+    let mut shop = Tampered::new(None).await;
+    let sku = Uuid::new_v4();
+    for late_worker_enters_them in [false, true] {
+        let saga = new_saga();
+        shop.put(sku, 5).await;
+        assert_eq!(shop.reserve(saga, sku, 2).await, Reserved::Yes);
+        shop.put(sku, 5).await;
+        assert_eq!(shop.believed(sku).await, Some(3));
+        // A worker that has not heard of it sets them apart once more.
+        if late_worker_enters_them {
+            assert_eq!(shop.reserve(saga, sku, 2).await, Reserved::Yes);
+            assert_eq!(shop.believed(sku).await, Some(3), "it found them on record and gave its own back");
+        } else {
+            admitted_and_not_entered(&shop, saga, sku, 2).await;
+            assert_eq!(shop.believed(sku).await, Some(1));
+        }
+        for _ in 0..3 {
+            assert!(shop.release(saga).await);
+            assert_eq!((shop.level(sku).await, shop.believed(sku).await), ((5, 0), Some(5)));
+        }
+        assert_eq!(shop.reserve(saga, sku, 2).await, Reserved::KeptOut);
+        assert_eq!(shop.believed(sku).await, Some(5));
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_forgets_while_it_is_loaded_is_loaded_once_more() {
+    let mut shop = Tampered::new(None).await;
+    let (sku, saga) = (Uuid::new_v4(), new_saga());
+    shop.put(sku, 5).await;
+    assert_eq!(shop.reserve(saga, sku, 2).await, Reserved::Yes);
+    let (mut redis, name) = (shop.redis.clone(), shop.name.clone());
+    let forgets = move || -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let all = keys(&mut redis, &name).await;
+            redis::cmd("DEL").arg(Vec::from_iter(all)).query_async(&mut redis).await.unwrap()
+        })
+    };
+    let loads = shop.loading(sku, Then::Run(Box::new(forgets))).await;
+    loads.set(&change(sku, 5)).await.unwrap();
+    // The first unit that is put back must not be the only one that there is.
+    assert!(shop.release(saga).await);
+    assert_eq!(shop.reserve(new_saga(), sku, 5).await, Reserved::Yes);
+    assert_eq!(shop.believed(sku).await, Some(0));
+}
+
+#[tokio::test]
+async fn a_load_that_was_given_up_shares_its_number_with_none() {
+    let mut shop = Tampered::new(None).await;
+    let sku = Uuid::new_v4();
+    shop.put(sku, 5).await;
+    // The clock of the worker that loaded last is far ahead.
+    let ahead = "UPDATE stock_generation SET generation = 9000000000000000";
+    shop.connection.execute_unprepared(ahead).await.unwrap();
+    let before = shop.keys().await;
+    let gives_up = shop.loading(sku, Then::Cut).await;
+    assert!(gives_up.ready().await.is_err());
+    let given_up: Vec<String> = shop.keys().await.difference(&before).cloned().collect();
+    assert_eq!(given_up.len(), 1, "{given_up:?}");
+    assert_eq!(stock(&shop.connection, &shop.name, None).ready().await, Ok(()));
+    assert_eq!(shop.believed(sku).await, Some(5));
+    assert_ne!(shop.shelf().await, given_up[0]);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@
 //! are waited for, and of several workers that notice at once one loads.
 
 use sea_orm::sea_query::Expr;
-use sea_orm::{ConnectionTrait, EntityTrait, QuerySelect};
+use sea_orm::{ConnectionTrait, EntityTrait, QuerySelect, Statement};
 
 use super::entity::generation::{self, ONLY};
 use super::redis::gate::Gate;
@@ -29,10 +29,12 @@ fn read(row: Option<generation::Model>) -> Result<i64, Trouble> {
     row.map(|row| row.generation).ok_or_else(lost)
 }
 
-/// Begins a new generation after `old`: the time, so that a number which was given to Redis and then not committed is
-/// not given again.
-pub(super) async fn begin(db: &impl ConnectionTrait, old: i64) -> Result<i64, Trouble> {
-    let new = service::time::now().0.max(old + 1);
+/// Begins a new generation. Its number comes from a sequence, which gives none twice, also if what it was given for is
+/// never committed: a load that was given up may still go on in Redis, and must not be taken for the next one.
+pub(super) async fn begin(db: &impl ConnectionTrait) -> Result<i64, Trouble> {
+    let next = Statement::from_string(db.get_database_backend(), "SELECT nextval('stock_generation_number')");
+    let row = db.query_one_raw(next).await?.ok_or_else(|| Trouble::Poison("a sequence gave no number".to_owned()))?;
+    let new: i64 = row.try_get_by_index(0)?;
     let set = generation::Entity::update_many().col_expr(generation::Column::Generation, Expr::value(new));
     set.exec(db).await?;
     Ok(new)
@@ -48,7 +50,7 @@ pub(super) async fn rebuild(db: &Db, gate: &Gate, distrusted: Option<i64>) -> Re
         transaction.rollback().await?;
         return Ok(old);
     }
-    let new = begin(&transaction, old).await?;
+    let new = begin(&transaction).await?;
     let levels = rows::levels(&transaction, None, u64::from(u32::MAX)).await?;
     // Redis first: if the commit then fails, the two differ and it is done once more, with another number.
     gate.load(new, &levels).await?;

@@ -264,7 +264,9 @@ impl Stock for RedisStock {
             match (round.held, round.released_in) {
                 // Redis was loaded before it was released, and has to hear of it.
                 (true, Some(released_in)) if released_in == generation => {
-                    back.push((round.key.clone(), PutBack::KeepOut(lines)));
+                    let admitted_here = round.generation == generation;
+                    let what = if admitted_here { PutBack::KeepOut(lines) } else { PutBack::Return(lines) };
+                    back.push((round.key.clone(), what));
                 }
                 (true, _) => {} // Redis was loaded since
                 (false, _) => back.push((round.key.clone(), PutBack::Drop)),
@@ -291,10 +293,10 @@ impl Stock for RedisStock {
 
     async fn set(&self, change: &Change) -> Result<Changed, Trouble> {
         let transaction = self.db.begin().await?;
-        let generation = rebuild::locked(&transaction).await?;
+        rebuild::locked(&transaction).await?;
         let changed = sql::set(&transaction, change).await?;
         if matches!(changed, Changed::Done(_)) {
-            rebuild::begin(&transaction, generation).await?;
+            rebuild::begin(&transaction).await?;
         }
         transaction.commit().await?;
         if matches!(changed, Changed::Done(_)) {

@@ -3,6 +3,7 @@
 //! Under one hash tag: the marker (`<generation>@<run_id>`), and for the generation a hash of available units and a
 //! record for each reservation, its lines or `X` once it is kept out. Records live for a day. They are there for the
 //! moments in which a worker may die between Redis and SQL, and for those who wake up late; SQL remembers for ever.
+//! So do the notes that what an earlier generation admitted was put back.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -19,11 +20,16 @@ use crate::trouble::{Part, Trouble};
 static RESERVE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("reserve.lua")));
 static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("release.lua")));
 static LEARN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("learn.lua")));
+static FLIP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("flip.lua")));
 
 /// How long records live.
 const RECORDS: Duration = Duration::from_secs(24 * 3600);
 /// Products that are loaded in one command.
 const CHUNK: usize = 1_000;
+/// A field of the hash of units that no product has: written first, so that it is there if everything is.
+const FIRST: &str = "loaded";
+/// How often a load is begun anew that Redis forgot meanwhile.
+const LOADS: usize = 8;
 
 /// Redis, as far as it is ours.
 #[derive(Debug)]
@@ -50,6 +56,7 @@ pub(in crate::shop::stock) enum Admitted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::shop::stock) enum PutBack<'a> {
     KeepOut(&'a str),
+    Return(&'a str),
     Drop,
     Forget,
 }
@@ -86,24 +93,37 @@ impl Gate {
         Ok(found == Some(marker(generation, &live)))
     }
 
-    /// Loads a generation. It counts from when this returns; until then the one before does.
+    /// Loads a generation, which nobody else loads. It counts from when this returns; until then the one before does.
     pub(in crate::shop::stock) async fn load(&self, generation: i64, levels: &[Level]) -> Result<(), Trouble> {
+        for _ in 0..LOADS {
+            if self.fill_and_flip(generation, levels).await? {
+                return Ok(());
+            }
+        }
+        let detail = "it forgets what it is loaded with".to_owned();
+        Err(Trouble::Away { part: Part::Redis, detail })
+    }
+
+    /// Whether all of it was there in the end.
+    async fn fill_and_flip(&self, generation: i64, levels: &[Level]) -> Result<bool, Trouble> {
         let live = self.link.live().await?;
         let (shelf, marker_key) = (self.shelf_key(generation), self.marker_key());
-        let () = self.link.pipe(&live, redis::pipe().del(&shelf).ignore()).await?;
+        let () = self.link.pipe(&live, redis::pipe().del(&shelf).ignore().hset(&shelf, FIRST, 1).ignore()).await?;
         for chunk in levels.chunks(CHUNK) {
             let units: Vec<(String, i64)> =
                 chunk.iter().map(|level| (level.sku.to_string(), level.available())).collect();
             let () = self.link.pipe(&live, redis::pipe().hset_multiple(&shelf, &units).ignore()).await?;
         }
-        let mut flip = redis::pipe();
-        flip.atomic().get(&marker_key).set(&marker_key, marker(generation, &live)).ignore();
-        let (before,): (Option<String>,) = self.link.pipe(&live, &flip).await?;
-        let before = before.and_then(|before| before.split_once('@')?.0.parse::<i64>().ok());
+        let arguments = [marker(generation, &live), FIRST.to_owned()];
+        let answer: Vec<String> = self.link.script(&live, &FLIP, [&marker_key, &shelf], &arguments).await?;
+        if answer.first().is_none_or(|word| word != "OK") {
+            return Ok(false);
+        }
+        let before = answer.get(1).and_then(|before| before.split_once('@')?.0.parse::<i64>().ok());
         if let Some(before) = before.filter(|before| *before != generation) {
             let () = self.link.pipe(&live, redis::pipe().unlink(self.shelf_key(before)).ignore()).await?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Sets units apart for a batch.
@@ -141,6 +161,7 @@ impl Gate {
         for (key, what) in what {
             let (what, lines) = match what {
                 PutBack::KeepOut(lines) => ("keep-out", *lines),
+                PutBack::Return(lines) => ("return", *lines),
                 PutBack::Drop => ("drop", ""),
                 PutBack::Forget => ("forget", ""),
             };
