@@ -268,7 +268,13 @@ async fn a_load_that_was_given_up_shares_its_number_with_none() {
     assert_eq!(given_up.len(), 1, "{given_up:?}");
     assert_eq!(stock(&shop.connection, &shop.name, None).ready().await, Ok(()));
     assert_eq!(shop.believed(sku).await, Some(5));
-    assert_ne!(shop.shelf().await, given_up[0]);
+    let shelf = shop.shelf().await;
+    assert_ne!(shelf, given_up[0]);
+    // What was given up does not stay for ever, and what counts does.
+    for (key, stays) in [(&given_up[0], false), (&shelf, true)] {
+        let lives: i64 = redis::cmd("TTL").arg(key).query_async(&mut shop.redis).await.unwrap();
+        assert_eq!(lives == -1, stays, "{lives} s");
+    }
 }
 
 #[tokio::test]

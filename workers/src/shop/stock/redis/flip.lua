@@ -7,6 +7,7 @@
 if redis.call('HEXISTS', KEYS[2], ARGV[2]) == 0 then
   return {'LOST'}
 end
+redis.call('PERSIST', KEYS[2])
 local before = redis.call('GET', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[1])
 return {'OK', before or nil}

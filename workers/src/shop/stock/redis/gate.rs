@@ -28,6 +28,8 @@ const RECORDS: Duration = Duration::from_secs(24 * 3600);
 const CHUNK: usize = 1_000;
 /// A field of the hash of units that no product has: written first, so that it is there if everything is.
 const FIRST: &str = "loaded";
+/// How long a load is kept that was given up (s).
+const UNFINISHED: i64 = 3600;
 /// How often a load is begun anew that Redis forgot meanwhile.
 const LOADS: usize = 8;
 
@@ -108,7 +110,9 @@ impl Gate {
     async fn fill_and_flip(&self, generation: i64, levels: &[Level]) -> Result<bool, Trouble> {
         let live = self.link.live().await?;
         let (shelf, marker_key) = (self.shelf_key(generation), self.marker_key());
-        let () = self.link.pipe(&live, redis::pipe().del(&shelf).ignore().hset(&shelf, FIRST, 1).ignore()).await?;
+        let mut begin = redis::pipe();
+        begin.del(&shelf).ignore().hset(&shelf, FIRST, 1).ignore().expire(&shelf, UNFINISHED).ignore();
+        let () = self.link.pipe(&live, &begin).await?;
         for chunk in levels.chunks(CHUNK) {
             let units: Vec<(String, i64)> =
                 chunk.iter().map(|level| (level.sku.to_string(), level.available())).collect();
