@@ -15,7 +15,6 @@ use service::{shutdown, telemetry};
 use super::lifecycle::{Ground, Process};
 use crate::bus::kafka::topics::{WrongTopics, check};
 use crate::bus::kafka::{KafkaBus, Settings};
-use crate::bus::{Ack, AckSink};
 use crate::engine::Acks;
 use crate::store::postgres::PostgresStore;
 use crate::store::{Store, StoreError};
@@ -23,7 +22,7 @@ use crate::store::{Store, StoreError};
 /// Settings of `saga serve`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
-  deploy/local/services up && . .local/env   real Postgres, Kafka and Redis for trying
+  deploy/local/services up && eval \"$(deploy/local/services env)\"   real Postgres, Kafka and Redis for trying
   saga migrate && saga serve
   HTTP_ADDR=127.0.0.1:0 saga serve --step-timeout 2s")]
 pub struct ServeArgs {
@@ -84,10 +83,8 @@ async fn ground(process: &Process, store: &PostgresStore, connections: &Connecti
     }
     kafka.up();
     let acks = Arc::new(Acks::default());
-    let into = acks.clone();
-    let sink: AckSink = Arc::new(move |ack: Ack| into.push(ack));
     let settings = Settings::new(connections.kafka_brokers.clone(), connections.kafka_topic_prefix.clone(), shards);
-    let bus = KafkaBus::new(&settings, &sink).map_err(|error| Stop::Failed(error.to_string()))?;
+    let bus = KafkaBus::new(&settings, &acks.sink()).map_err(|error| Stop::Failed(error.to_string()))?;
     let store: Arc<dyn Store> = Arc::new(store.clone());
     Ok(Some(Ground { store, bus: Arc::new(bus), acks, store_name: "postgres", bus_name: Some("kafka") }))
 }
