@@ -1,7 +1,7 @@
 //! The engine: everything that happens becomes an event and takes one corridor.
 //!
 //! ```text
-//!  start() ------> inbox --.                                              .--> commands, domain events -> bus
+//!  begin() ------> inbox --.                                              .--> commands, domain events -> bus
 //!  bus -> intake -> inbox --+-> commit loop: draft, ONE commit, settle ---+--> timers
 //!  timers ------------------+                                             '--> callers who wait
 //!  ask() -> mailbox (SQL) --'
@@ -29,6 +29,7 @@ mod messages;
 mod meters;
 mod poison;
 mod recover;
+mod report;
 mod settle;
 mod shards;
 pub mod stepwise;

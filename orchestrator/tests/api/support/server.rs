@@ -76,8 +76,7 @@ impl Server {
         let metrics = Metrics::new();
         let shard_count = store.shard_count().await.unwrap();
         let acks = Arc::new(Acks::default());
-        let sink = acks.clone();
-        let bus = Arc::new(TestBus::new(Arc::new(move |ack| sink.push(ack)), shard_count));
+        let bus = Arc::new(TestBus::new(acks.sink(), shard_count));
         let active =
             [order::blueprint(), parcel()].map(|blueprint| Definition::new(blueprint, options.policy).unwrap());
         let definitions = Arc::new(Definitions::pin(store.as_ref(), active.into()).await.unwrap());
