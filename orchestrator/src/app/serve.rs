@@ -12,7 +12,7 @@ use service::kafka::{Admin, topics};
 use service::settings::{Connections, HttpArgs, ListenAddr, LogArgs, Timing, TimingArgs};
 use service::{shutdown, telemetry};
 
-use super::lifecycle::{Ground, Process};
+use super::lifecycle::{CLOSED_WITHIN, Ground, Process};
 use crate::bus::kafka::topics::{WrongTopics, check};
 use crate::bus::kafka::{KafkaBus, Settings};
 use crate::engine::Acks;
@@ -52,7 +52,8 @@ pub async fn serve(args: ServeArgs) -> Result<(), Stop> {
         None => None,
     };
     let outcome = process.run(running).await;
-    store.close().await;
+    // Whatever is still open then ends with the process.
+    let _ = tokio::time::timeout(CLOSED_WITHIN, store.close()).await;
     outcome
 }
 

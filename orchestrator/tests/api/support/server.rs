@@ -135,9 +135,9 @@ impl Server {
         self.stop.cancel();
     }
 
-    /// Ends the engine, and leaves the routes.
-    pub async fn stop_engine(&mut self) {
-        self.running.take().unwrap().stop().await;
+    /// Ends the engine within that time, and leaves the routes.
+    pub async fn stop_engine(&mut self, within: Duration) {
+        self.running.take().unwrap().stop(within).await;
     }
 
     /// From now on every command is answered with success.
