@@ -1,4 +1,4 @@
-//! Orders on the whole system: each payment method ends as the contract says, with its events, its history, its
+//! Orders on the whole system: each payment method ends as it is meant to, with its events, its history, its
 //! books.
 
 mod support;

@@ -253,7 +253,7 @@ impl Blueprint {
     pub fn digest(&self) -> String {
         // A blueprint is plain data: writing it as JSON cannot fail, and an empty text would merely differ.
         let text = serde_json::to_string(self).unwrap_or_default();
-        Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+        format!("{:x}", Sha256::digest(text.as_bytes()))
     }
 }
 

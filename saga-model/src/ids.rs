@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// How many slots there are. Stored with each saga and part of the wire contract: never changes.
+/// How many slots there are. Stored with each saga, and what others route by: never changes.
 pub const SLOTS: u32 = 64;
 
 /// The id of a saga, and of the order that it runs. Printed in lower case.
@@ -35,7 +35,7 @@ impl SagaId {
     pub fn slot(self) -> Slot {
         let mut text = [0; 36];
         let text = self.0.hyphenated().encode_lower(&mut text);
-        Slot(((murmur2(text.as_bytes()) & 0x7fff_ffff) % SLOTS) as u8)
+        Slot(partition_of(text.as_bytes(), SLOTS) as u8) // below 64
     }
 
     /// The UUID itself.
@@ -128,6 +128,11 @@ impl ShardCount {
     pub fn all(self) -> impl Iterator<Item = ShardId> {
         (0..self.0).map(ShardId)
     }
+}
+
+/// Where Kafka's default partitioner puts a key among so many partitions (at least one).
+pub fn partition_of(key: &[u8], partitions: u32) -> u32 {
+    (murmur2(key) & 0x7fff_ffff) % partitions.max(1)
 }
 
 /// MurmurHash2 (32 bit, seed 0x9747b28c) as Kafka's default partitioner computes it, so that a key

@@ -4,13 +4,18 @@
 //! read as raw text first and then looked into, so a text is scanned once per level of nesting, of
 //! which there are at most [`MAX_DEPTH`].
 
+mod duplicates;
+mod raw;
+
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 
 use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+
+pub use duplicates::pointer_token;
+pub use raw::RawJson;
 
 /// The deepest nesting that is read.
 pub const MAX_DEPTH: usize = 32;
@@ -159,135 +164,6 @@ impl<'a> Json<'a> {
     /// The member of that name, the first if there are several.
     pub fn get(&self, name: &str) -> Option<&Json<'a>> {
         self.as_object()?.iter().find(|(key, _)| key == name).map(|(_, value)| value)
-    }
-
-    /// The JSON Pointers (RFC 6901) of all members whose key stands in their object before.
-    pub fn duplicate_keys(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        if self.has_duplicates() {
-            self.collect_duplicates(&mut String::new(), &mut found);
-        }
-        found
-    }
-
-    /// Whether there are any: without the pointers, for nearly every message has none.
-    fn has_duplicates(&self) -> bool {
-        /// So few members are compared with each other faster than sorted.
-        const FEW: usize = 16;
-        match &self.value {
-            Value::Object(members) => {
-                let twice = if members.len() <= FEW {
-                    let before =
-                        |(i, (key, _)): (usize, &(Cow<'_, str>, _))| members[..i].iter().any(|(k, _)| k == key);
-                    members.iter().enumerate().any(before)
-                } else {
-                    let mut seen = std::collections::BTreeSet::new();
-                    !members.iter().all(|(key, _)| seen.insert(key))
-                };
-                twice || members.iter().any(|(_, value)| value.has_duplicates())
-            }
-            Value::Array(items) => items.iter().any(Json::has_duplicates),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
-        }
-    }
-
-    fn collect_duplicates(&self, at: &mut String, found: &mut Vec<String>) {
-        let length = at.len();
-        match &self.value {
-            Value::Object(members) => {
-                let mut seen = std::collections::BTreeSet::new();
-                for (key, value) in members {
-                    at.push('/');
-                    at.push_str(&pointer_token(key));
-                    if !seen.insert(key) {
-                        found.push(at.clone());
-                    }
-                    value.collect_duplicates(at, found);
-                    at.truncate(length);
-                }
-            }
-            Value::Array(items) => {
-                for (i, item) in items.iter().enumerate() {
-                    at.push('/');
-                    at.push_str(&i.to_string());
-                    item.collect_duplicates(at, found);
-                    at.truncate(length);
-                }
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-        }
-    }
-}
-
-/// A key as a token of a JSON Pointer (RFC 6901: `~` as `~0`, `/` as `~1`).
-pub fn pointer_token(key: &str) -> Cow<'_, str> {
-    if key.contains(['~', '/']) { Cow::Owned(key.replace('~', "~0").replace('/', "~1")) } else { Cow::Borrowed(key) }
-}
-
-/// A JSON text that is carried along and not looked into: an input, an output. Cheap to clone, for a saga is
-/// cloned at each transition.
-#[derive(Clone)]
-pub struct RawJson(Arc<RawValue>);
-
-impl RawJson {
-    /// The text.
-    pub fn get(&self) -> &str {
-        self.0.get()
-    }
-
-    /// Takes a text that is JSON.
-    ///
-    /// # Errors
-    /// If it is not.
-    pub fn from_string(text: String) -> Result<Self, serde_json::Error> {
-        RawValue::from_string(text).map(|raw| Self(raw.into()))
-    }
-
-    /// The text of a value.
-    ///
-    /// # Errors
-    /// If the value cannot be written as JSON.
-    pub fn of(value: &impl Serialize) -> Result<Self, serde_json::Error> {
-        serde_json::value::to_raw_value(value).map(|raw| Self(raw.into()))
-    }
-}
-
-impl From<&RawValue> for RawJson {
-    fn from(raw: &RawValue) -> Self {
-        Self(raw.to_owned().into())
-    }
-}
-
-impl Serialize for RawJson {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
-
-/// Keeps the text to the letter, but only straight from `serde_json`: what buffers (`flatten`, internally
-/// tagged or untagged enums) loses it, so the types of this crate that hold one do not use them.
-impl<'de> Deserialize<'de> for RawJson {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Box::<RawValue>::deserialize(deserializer).map(|raw| Self(raw.into()))
-    }
-}
-
-impl PartialEq for RawJson {
-    fn eq(&self, other: &Self) -> bool {
-        self.get() == other.get()
-    }
-}
-impl Eq for RawJson {}
-
-impl std::hash::Hash for RawJson {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.get().hash(state);
-    }
-}
-
-impl fmt::Debug for RawJson {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.get())
     }
 }
 

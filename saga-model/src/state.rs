@@ -137,6 +137,21 @@ pub enum StuckCause {
     TooBig,
 }
 
+impl StuckCause {
+    /// The word for it outside.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StuckCause::Rejected => "REJECTED",
+            StuckCause::Exhausted => "EXHAUSTED",
+            StuckCause::UndoFailed => "UNDO_FAILED",
+            StuckCause::UndoRefused => "UNDO_REFUSED",
+            StuckCause::NotifyFailed => "NOTIFY_FAILED",
+            StuckCause::EngineError => "ENGINE_ERROR",
+            StuckCause::TooBig => "TOO_BIG",
+        }
+    }
+}
+
 /// What the outside was told of the order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -258,4 +273,46 @@ pub enum SagaStatus {
     Completed,
     Compensated,
     Resolved,
+}
+
+impl SagaStatus {
+    /// The word for it outside.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SagaStatus::Running => "RUNNING",
+            SagaStatus::Compensating => "COMPENSATING",
+            SagaStatus::Paused => "PAUSED",
+            SagaStatus::Stuck => "STUCK",
+            SagaStatus::Completed => "COMPLETED",
+            SagaStatus::Compensated => "COMPENSATED",
+            SagaStatus::Resolved => "RESOLVED",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(value: impl Serialize, word: &str) {
+        assert_eq!(serde_json::to_value(value).unwrap(), word);
+    }
+
+    #[test]
+    fn words_are_those_of_the_json() {
+        use SagaStatus::{Compensated, Compensating, Completed, Paused, Resolved, Running, Stuck};
+        for status in [Running, Compensating, Paused, Stuck, Completed, Compensated, Resolved] {
+            check(status, status.as_str());
+        }
+        for outcome in [Outcome::Succeeded, Outcome::Rejected, Outcome::Retryable, Outcome::Unknown] {
+            check(outcome, outcome.as_str());
+        }
+        use StuckCause::{EngineError, Exhausted, NotifyFailed, Rejected, TooBig, UndoFailed, UndoRefused};
+        for cause in [Rejected, Exhausted, UndoFailed, UndoRefused, NotifyFailed, EngineError, TooBig] {
+            check(cause, cause.as_str());
+        }
+        for kind in [Kind::Action, Kind::Compensate] {
+            check(kind, kind.as_str());
+        }
+    }
 }

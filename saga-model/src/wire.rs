@@ -89,13 +89,8 @@ fn token_bits(secret: Secret, step: &str, kind: Kind, round: u32) -> u128 {
     let mut key = [0; 64];
     key[..16].copy_from_slice(&secret.0.to_be_bytes());
     let mut mac = <Hmac<Sha256> as hmac::digest::KeyInit>::new(&key.into());
-    let kind = match kind {
-        Kind::Action => "/ACTION/",
-        Kind::Compensate => "/COMPENSATE/",
-    };
     mac.update(step.as_bytes());
-    mac.update(kind.as_bytes());
-    mac.update(round.to_string().as_bytes());
+    mac.update(format!("/{}/{round}", kind.as_str()).as_bytes());
     let digest = mac.finalize().into_bytes();
     let mut first = [0; 16];
     first.copy_from_slice(&digest[..16]);

@@ -53,6 +53,20 @@ impl Stop {
     }
 }
 
+/// An error in one line, with all that caused it. Libraries often say the cause in the error itself: once is enough.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit.code())
@@ -68,6 +82,16 @@ impl Termination for Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_cause_is_said_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{0}")]
+        struct Error(&'static str, #[source] Option<Box<Error>>);
+        let error = |text, cause: Option<Error>| Error(text, cause.map(Box::new));
+        let error = error("no schema", Some(error("no connection: timed out", Some(error("timed out", None)))));
+        assert_eq!(chain(&error), "no schema: no connection: timed out");
+    }
 
     #[test]
     fn three_codes() {

@@ -2,12 +2,13 @@
 //!
 //! From outside to inside a request meets: [`edge`] (every refusal is a problem document; an answer given early is
 //! not lost; counts, traces, panics, long URIs), whatever the process puts between (an audit), the door
-//! ([`crate::keys::guard`]), and then its handler, which reads it with [`JsonBody`], [`Query`], [`PathId`] and the
-//! header functions here.
+//! ([`crate::keys::guard`]), and then its handler, which reads it with [`JsonBody`], [`Fields`], [`Query`], [`PathId`]
+//! and the header functions here.
 
 mod body;
 mod drain;
 mod edge;
+mod fields;
 mod headers;
 mod path;
 mod query;
@@ -16,6 +17,7 @@ mod trace;
 
 pub use body::{JsonBody, MAX_BODY_BYTES, parse_json};
 pub use edge::{MAX_URI_BYTES, edge, refusal};
+pub use fields::{Fields, usable_reason};
 pub use headers::{Revision, idempotency_key, if_match};
 pub use path::{PathId, path_text, path_uuid};
 pub use query::{Query, no_query};

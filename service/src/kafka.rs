@@ -13,6 +13,6 @@ pub mod topics;
 
 pub use admin::{Admin, AdminError};
 pub use config::{Batching, MAX_PRODUCED_BYTES, assigned_consumer, group_consumer, producer};
-pub use dead_letter::{DeadLetter, Origin};
+pub use dead_letter::{DeadLetter, Diagnosis};
 pub use headers::{headers_of, to_headers};
 pub use log::{ClientLog, client_error, client_log};

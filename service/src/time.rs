@@ -10,7 +10,7 @@ pub struct InvalidTime;
 
 /// Now, by this machine's clock.
 pub fn now() -> Micros {
-    #[expect(clippy::disallowed_methods, reason = "log lines and certificates of time have no corridor to ask")]
+    #[expect(clippy::disallowed_methods, reason = "log lines and workers have no clock of the corridor to ask")]
     Micros(Utc::now().timestamp_micros())
 }
 

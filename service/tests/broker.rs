@@ -9,9 +9,8 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use saga_model::Micros;
 use saga_model::ids::ShardCount;
-use saga_model::wire::{DeadLetterCode, Unreadable};
 use service::kafka::topics::DEAD_LETTERS;
-use service::kafka::{Admin, AdminError, Batching, DeadLetter, MAX_PRODUCED_BYTES, Origin, producer, to_headers};
+use service::kafka::{Admin, AdminError, Batching, DeadLetter, Diagnosis, MAX_PRODUCED_BYTES, producer, to_headers};
 use service::settings::KafkaBrokers;
 use uuid::Uuid;
 
@@ -84,10 +83,10 @@ async fn several_may_make_the_same_topics_at_once() {
 async fn the_largest_dead_letter_can_be_sent() {
     let brokers = brokers();
     Admin::new(&brokers, "test").unwrap().create_missing(&[DEAD_LETTERS], partitions(4), None).await.unwrap();
-    let origin = Origin { topic: "test".to_owned(), partition: 0, offset: 0 };
-    let why = Unreadable::new(DeadLetterCode::TooLarge, "a test");
+    let (code, detail) = ("TOO_LARGE", "a test");
+    let diagnosis = Diagnosis { topic: "test", partition: 0, offset: 0, code, detail, at: Micros(0) };
     let value = vec![b'x'; 2 * MAX_PRODUCED_BYTES];
-    let letter = DeadLetter::new(&origin, &why, Micros(0), Some(b"test".to_vec()), Some(value), Vec::new());
+    let letter = DeadLetter::new(&diagnosis, Some(b"test".to_vec()), Some(value), Vec::new());
     let producer: FutureProducer = producer(&brokers, "test", Batching::Grouped).create().unwrap();
     let headers = to_headers(letter.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
     let record = FutureRecord::to(DEAD_LETTERS)

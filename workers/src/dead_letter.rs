@@ -7,7 +7,7 @@ use saga_model::SagaId;
 use saga_model::json;
 use saga_model::micros::Micros;
 use saga_model::wire::Unreadable;
-use service::kafka::{self, Origin, topics};
+use service::kafka::{self, Diagnosis, topics};
 
 use crate::sql::{Db, Pool, immediate};
 use crate::transport::{Delivery, Outgoing};
@@ -29,8 +29,9 @@ impl DeadLetter {
     /// The message for the topic of dead letters.
     pub fn message(&self) -> Outgoing {
         let Delivery { topic, partition, offset, key, value, headers } = self.delivery.clone();
-        let origin = Origin { topic: topic.to_string(), partition, offset };
-        let letter = kafka::DeadLetter::new(&origin, &self.why, self.at, key, value, headers);
+        let (code, detail) = (self.why.code.as_str(), self.why.detail.as_str());
+        let diagnosis = Diagnosis { topic: &topic, partition, offset, code, detail, at: self.at };
+        let letter = kafka::DeadLetter::new(&diagnosis, key, value, headers);
         Outgoing { topic: topics::DEAD_LETTERS, key: letter.key, value: letter.value, headers: letter.headers }
     }
 

@@ -1,4 +1,8 @@
 //! The participants of a saga, and the runtime that makes their effects happen at most once.
+//!
+//! Reading order: what a [`participant`] has to say; the duty around it, [`runtime`] and [`ledger`]; how messages
+//! travel, [`transport`]; the [`shop`]'s own participants; and the two ways to run them, [`process`] (a worker on
+//! Kafka) and [`local`] (within `saga dev`).
 
 pub mod participant;
 
@@ -13,8 +17,8 @@ pub mod dead_letter;
 pub mod transport;
 
 pub mod audit;
-pub mod clock;
 pub mod observe;
+pub mod spans;
 pub mod sql;
 
 pub mod shop;

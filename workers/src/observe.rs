@@ -2,7 +2,6 @@
 
 use opentelemetry::trace::SpanKind;
 use saga_model::micros::Micros;
-use saga_model::state::{Kind, Outcome};
 use saga_model::wire::command::Command;
 use service::metrics::prometheus_client::encoding::EncodeLabelSet;
 use service::metrics::prometheus_client::metrics::counter::Counter;
@@ -76,7 +75,7 @@ impl Observer {
         span: Option<&PlannedSpan>,
         undoes: Option<TraceParent>,
     ) {
-        let (kind, outcome) = (kind_name(command.kind), outcome_name(answer.outcome));
+        let (kind, outcome) = (command.kind.as_str(), answer.outcome.as_str());
         self.handled.get_or_create(&Handled { worker: self.worker, kind, outcome }).inc();
         let Some(PlannedSpan { parent, id, from }) = span.copied() else { return };
         let mut start = SpanStart::new(format!("{} {kind}", command.step), SpanKind::Consumer)
@@ -100,22 +99,5 @@ impl Observer {
     /// Counts a batch.
     pub fn batch(&self, took: std::time::Duration) {
         self.batches.get_or_create(&Worker { worker: self.worker }).observe(took.as_secs_f64());
-    }
-}
-
-/// The word for it on the wire.
-pub fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Action => "ACTION",
-        Kind::Compensate => "COMPENSATE",
-    }
-}
-
-fn outcome_name(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Succeeded => "SUCCEEDED",
-        Outcome::Rejected => "REJECTED",
-        Outcome::Retryable => "RETRYABLE",
-        Outcome::Unknown => "UNKNOWN",
     }
 }

@@ -1,4 +1,4 @@
-//! The sample workers, each by what the contract says of it.
+//! The sample workers, each by what is promised of it.
 
 mod common;
 

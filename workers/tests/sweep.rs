@@ -1,5 +1,5 @@
 //! Every order of ACTION and COMPENSATE, in rounds 1 and 2, up to five commands long, against each worker on each
-//! ledger: the answers are those of the contract, each effect happens at most once, and nothing stands after a
+//! ledger: the answers are those of docs/participants.md, each effect happens at most once, and nothing stands after a
 //! COMPENSATE. All orders run side by side, as one batch per command.
 
 mod common;
@@ -47,7 +47,7 @@ fn orders() -> Vec<Vec<Say>> {
     all
 }
 
-/// What a worker has to answer, from the words of the contract and not from its code; and which rounds have an
+/// What a worker has to answer, from the words of docs/participants.md and not from its code; and which rounds have an
 /// effect at the end. `refused` is the code with which this participant refuses its action, if it does.
 fn expected(order: &[Say], refused: Option<&str>) -> (Vec<String>, Vec<u32>) {
     let (mut answers, mut effects) = (Vec::new(), Vec::new());
@@ -218,7 +218,7 @@ sweeps! {
 
 /// What the expectation itself says about a few orders, spelled out.
 #[test]
-fn the_expectation_is_the_contract() {
+fn the_expectation_is_the_duty() {
     let check = |order: &[Say], answers: &[&str]| assert_eq!(expected(order, None).0, answers, "{order:?}");
     use Say::{Act, Undo};
     check(&[Act(1), Act(1)], &["SUCCEEDED", "SUCCEEDED"]);

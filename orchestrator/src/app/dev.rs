@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use saga_model::ids::ShardCount;
-use service::exit::Stop;
+use service::exit::{Stop, chain};
 use service::http::bind;
 use service::keys::{Scope, Scopes};
 use service::settings::{HttpArgs, ListenAddr, LogArgs, Secret, Timing, TimingArgs};
@@ -21,7 +21,6 @@ use self::banner::Banner;
 use self::home::Home;
 use super::lifecycle::{Ground, Process};
 use crate::bus::local::LocalBus;
-use crate::bus::{Ack, AckSink};
 use crate::engine::Acks;
 use crate::http::More;
 use crate::store::sqlite::{self, SqliteStore};
@@ -71,16 +70,14 @@ pub async fn dev(args: DevArgs) -> Result<(), Stop> {
     let process = Process::listen(listener, keys, telemetry, shutdown)?;
     let timing = args.timing.resolve(Timing::DEV);
 
-    let failed = |error: &dyn std::fmt::Display| Stop::Failed(format!("the data directory: {error}"));
+    let failed = |error: &dyn std::error::Error| Stop::Failed(format!("the data directory: {}", chain(error)));
     let writer = sqlite::open(&home.database()).await.map_err(|error| failed(&error))?;
     migrations::migrate(&writer, SHARDS).await.map_err(|error| failed(&error))?;
     let store = SqliteStore::new(&home.database(), writer.clone()).await.map_err(|error| failed(&error))?;
 
     let acks = Arc::new(Acks::default());
-    let into = acks.clone();
-    let sink: AckSink = Arc::new(move |ack: Ack| into.push(ack));
     let shards = ShardCount::new(SHARDS).ok_or_else(|| Stop::Failed("not a number of shards".to_owned()))?;
-    let bus = Arc::new(LocalBus::new(shards, sink));
+    let bus = Arc::new(LocalBus::new(shards, acks.sink()));
     let on_done = bus.clone();
     let workers = LocalWorkers::start(Surrounds {
         connection: writer,

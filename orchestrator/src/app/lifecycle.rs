@@ -14,6 +14,7 @@ use service::settings::Timing;
 use service::telemetry::{Telemetry, Tracer};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::entrance::Entrance;
@@ -25,8 +26,12 @@ use crate::store::{InstanceId, Store, StoreError};
 
 /// How long requests in flight are waited for when the process ends. With what follows it stays below ten seconds.
 const REQUESTS_WITHIN: Duration = Duration::from_secs(5);
+/// How long the engine may take to end, counted from the signal: what it stands on may say nothing any more.
+const ENGINE_WITHIN: Duration = Duration::from_millis(8_000);
 /// How long the last spans are waited for.
 const SPANS_WITHIN: Duration = Duration::from_secs(1);
+/// How long connections to the store may take to close: one that is in use waits for its answer.
+pub const CLOSED_WITHIN: Duration = Duration::from_millis(500);
 /// Between two looks at a dependency.
 const PULSE: Duration = Duration::from_secs(1);
 /// How long a dependency may take to say that it is there.
@@ -211,13 +216,14 @@ impl Process {
                 }
             }
         }
+        let until = Instant::now() + ENGINE_WITHIN;
         self.health.drain();
         self.shutdown.cancel();
         if self.http.await.is_err() {
             tracing::error!("The HTTP server ended badly");
         }
         if let Some(running) = running {
-            running.stop().await;
+            running.stop(until.saturating_duration_since(Instant::now())).await;
         }
         self.telemetry.shutdown(SPANS_WITHIN).await;
         tracing::info!("Ended");

@@ -1,7 +1,7 @@
 //! `saga migrate`: the schema and the topics.
 
 use clap::Args;
-use service::exit::Stop;
+use service::exit::{Stop, chain};
 use service::kafka::{Admin, topics};
 use service::settings::{Connections, KafkaTopicArgs, LogArgs};
 use service::telemetry;
@@ -44,15 +44,4 @@ pub async fn migrate(args: MigrateArgs) -> Result<(), Stop> {
     tracing::info!(made = made.len(), partitions = partitions.get(), "The topics are there");
     store.close().await;
     Ok(())
-}
-
-/// An error with all that caused it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -12,10 +12,9 @@ use service::kafka::{Admin, topics};
 use service::settings::{Connections, HttpArgs, ListenAddr, LogArgs, Timing, TimingArgs};
 use service::{shutdown, telemetry};
 
-use super::lifecycle::{Ground, Process};
+use super::lifecycle::{CLOSED_WITHIN, Ground, Process};
 use crate::bus::kafka::topics::{WrongTopics, check};
 use crate::bus::kafka::{KafkaBus, Settings};
-use crate::bus::{Ack, AckSink};
 use crate::engine::Acks;
 use crate::store::postgres::PostgresStore;
 use crate::store::{Store, StoreError};
@@ -23,7 +22,7 @@ use crate::store::{Store, StoreError};
 /// Settings of `saga serve`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
-  deploy/local/services up && . .local/env   real Postgres, Kafka and Redis for trying
+  deploy/local/services up && eval \"$(deploy/local/services env)\"   real Postgres, Kafka and Redis for trying
   saga migrate && saga serve
   HTTP_ADDR=127.0.0.1:0 saga serve --step-timeout 2s")]
 pub struct ServeArgs {
@@ -53,7 +52,8 @@ pub async fn serve(args: ServeArgs) -> Result<(), Stop> {
         None => None,
     };
     let outcome = process.run(running).await;
-    store.close().await;
+    // Whatever is still open then ends with the process.
+    let _ = tokio::time::timeout(CLOSED_WITHIN, store.close()).await;
     outcome
 }
 
@@ -84,10 +84,8 @@ async fn ground(process: &Process, store: &PostgresStore, connections: &Connecti
     }
     kafka.up();
     let acks = Arc::new(Acks::default());
-    let into = acks.clone();
-    let sink: AckSink = Arc::new(move |ack: Ack| into.push(ack));
     let settings = Settings::new(connections.kafka_brokers.clone(), connections.kafka_topic_prefix.clone(), shards);
-    let bus = KafkaBus::new(&settings, &sink).map_err(|error| Stop::Failed(error.to_string()))?;
+    let bus = KafkaBus::new(&settings, &acks.sink()).map_err(|error| Stop::Failed(error.to_string()))?;
     let store: Arc<dyn Store> = Arc::new(store.clone());
     Ok(Some(Ground { store, bus: Arc::new(bus), acks, store_name: "postgres", bus_name: Some("kafka") }))
 }

@@ -14,10 +14,7 @@ use saga_model::state::CommandRef;
 
 /// Topics that the engine itself names; those of commands and events stand in the definitions.
 pub mod topics {
-    /// Answers of the workers, one partition a shard.
-    pub const REPLIES: &str = "saga.replies";
-    /// Messages that could not be read, for the operators.
-    pub const DEAD_LETTERS: &str = "saga.dead-letters";
+    pub use service::kafka::topics::{DEAD_LETTERS, REPLIES};
 }
 
 /// A message to send.

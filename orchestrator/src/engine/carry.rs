@@ -8,7 +8,7 @@ use super::commit_loop::CommitLoop;
 use super::draft::Draft;
 use super::drafting::Loaded;
 use super::input::{Input, Submitted};
-use super::trace;
+use super::{report, trace};
 use crate::store::rows::{Batch, SagaRecord};
 use crate::store::{Committed, StoreError};
 
@@ -30,7 +30,12 @@ impl CommitLoop {
             self.admit(&mut part.inputs);
             let loaded = match self.load(&part.inputs).await {
                 Ok(loaded) => loaded,
-                Err(error) => {
+                // A row that cannot be read is one saga's trouble, and no reason to keep the others waiting.
+                Err(StoreError::Refused(why)) => {
+                    self.split(part, &why, &mut parts);
+                    continue;
+                }
+                Err(error @ (StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_))) => {
                     self.back_off(&mut part, &mut failures, &error).await;
                     parts.push(part);
                     if self.shutdown.is_cancelled() {
@@ -48,10 +53,7 @@ impl CommitLoop {
             match self.parts.store.commit(&batch).await {
                 Ok(Committed::All) => self.act(draft, &batch, part.inputs),
                 Ok(Committed::FenceLost(lost)) => {
-                    for shard in lost {
-                        tracing::warn!(%shard, "Shard lost: another instance has taken it");
-                        self.drop_shard(shard);
-                    }
+                    self.drop_lost(lost);
                     parts.push(part);
                 }
                 Ok(Committed::KeysTaken(taken)) => {
@@ -122,6 +124,7 @@ impl CommitLoop {
             draft.members.iter().filter_map(|member| Some((member.submission?, member.record.clone()))).collect();
         let failed = std::mem::take(&mut draft.failed);
         self.parts.meters.stored(&self.core, &draft, &inputs);
+        report::stored(&draft);
         if self.parts.tracer.is_on() {
             draft.ended.iter().for_each(|attempt| trace::make_span(&self.parts.tracer, attempt));
         }
@@ -170,7 +173,7 @@ impl CommitLoop {
         }
     }
 
-    /// Halves a part that the store refuses, by sagas. A saga that is refused alone is parked, its replies become
+    /// Halves a part that the store refuses, by sagas. A saga that is refused alone is stuck, its replies become
     /// dead letters, its requests are refused, and a submission fails.
     fn split(&mut self, part: Part, why: &str, parts: &mut Vec<Part>) {
         let mut groups: Vec<Option<SagaId>> = Vec::new();
@@ -188,9 +191,10 @@ impl CommitLoop {
             parts.push(Part { inputs: head, with_marks: false, condemned: part.condemned });
             return;
         }
-        tracing::error!(saga.id = ?groups.first().copied().flatten(), error = why, "The database refuses a transition");
+        let saga = groups.first().copied().flatten().map(tracing::field::display);
+        tracing::error!(saga.id = saga, error = why, "The database refuses a transition");
         if part.condemned {
-            return tracing::error!("Not even the failure could be stored; it is left out");
+            return tracing::error!(saga.id = saga, "Not even the failure could be stored; it is left out");
         }
         parts.push(Part { inputs: super::poison::condemn(part.inputs, why), condemned: true, ..part });
     }

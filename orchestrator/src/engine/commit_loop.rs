@@ -15,7 +15,7 @@ use super::draft::Draft;
 use super::inbox::Inbox;
 use super::meters::Meters;
 use super::watchers::Watchers;
-use crate::bus::{Ack, Bus};
+use crate::bus::{Ack, AckSink, Bus};
 use crate::store::{Committed, Store};
 
 /// Marks that moved are stored after this many microseconds if no transition takes them along.
@@ -30,6 +30,12 @@ pub const MAX_UNACKED: usize = 200_000;
 pub struct Acks(Mutex<Vec<Ack>>);
 
 impl Acks {
+    /// Where a bus puts its acknowledgements.
+    pub fn sink(self: &Arc<Self>) -> AckSink {
+        let acks = self.clone();
+        Arc::new(move |ack| acks.push(ack))
+    }
+
     pub fn push(&self, ack: Ack) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(ack);
     }
@@ -149,6 +155,14 @@ impl CommitLoop {
         epoch
     }
 
+    /// Drops the shards of which a commit said that another instance has taken them.
+    pub(super) fn drop_lost(&mut self, lost: Vec<ShardId>) {
+        for shard in lost {
+            tracing::warn!(%shard, "Shard lost: another instance has taken it");
+            self.drop_shard(shard);
+        }
+    }
+
     pub(super) async fn store_marks(&mut self, at_once: bool) {
         let now = self.parts.clock.now();
         if self.doubt.is_some() || !self.core.marks_moved() || (!at_once && now.since(self.core.stored_at) < MARKS_IDLE)
@@ -159,12 +173,7 @@ impl CommitLoop {
         let batch = self.core.encode(&mut draft, true);
         match self.parts.store.commit(&batch).await {
             Ok(Committed::All) => self.core.marks_stored(&batch, now),
-            Ok(Committed::FenceLost(lost)) => {
-                for shard in lost {
-                    tracing::warn!(%shard, "Shard lost: another instance has taken it");
-                    self.drop_shard(shard);
-                }
-            }
+            Ok(Committed::FenceLost(lost)) => self.drop_lost(lost),
             // Marks may always be behind; they are stored at the next turn.
             Ok(Committed::KeysTaken(_) | Committed::RequestsWithdrawn(_)) => {}
             Err(error) => {

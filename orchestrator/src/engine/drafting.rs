@@ -203,7 +203,7 @@ impl Core {
         }
     }
 
-    /// Puts what was judged into the draft. A panic parks the saga instead of the transition.
+    /// Puts what was judged into the draft. After a panic the saga is stuck, in place of the transition.
     fn note(
         &self,
         draft: &mut Draft,
@@ -218,11 +218,11 @@ impl Core {
             Ok(Advance::Refused(why)) => return Noted::Refused(why),
             Ok(Advance::DeadLetter(foreign)) => return Noted::Foreign(foreign),
             Err(said) => {
-                tracing::error!(saga.id = %record.saga.id, error = %said, "A transition panicked; the saga is parked");
+                tracing::error!(saga.id = %record.saga.id, error = %said, "A transition panicked; the saga is stuck");
                 let event = Event::EngineFailed { message: said.clone() };
-                if let Ok(Advance::Changed(parked)) = judge(Some(record), definition, &event, &Actor::Engine, draft.now)
+                if let Ok(Advance::Changed(stuck)) = judge(Some(record), definition, &event, &Actor::Engine, draft.now)
                 {
-                    draft.change(record, definition, shard, *parked);
+                    draft.change(record, definition, shard, *stuck);
                 }
                 return Noted::Broken(said);
             }

@@ -1,7 +1,7 @@
 //! Where inputs wait for the commit loop, in bounded queues.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -34,6 +34,17 @@ struct Queues {
     submissions: VecDeque<Submission>,
     /// Too much is on its way out: no more sagas are taken in.
     full: bool,
+    /// Nobody takes anything out any more. What is put in is dropped at once, which tells whoever waits for an answer.
+    closed: bool,
+}
+
+/// Closes an inbox when it is dropped, however the loop behind it has ended.
+pub struct Closing(pub Arc<Inbox>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 /// What a turn of the loop takes.
@@ -51,8 +62,22 @@ impl Inbox {
     }
 
     pub fn control(&self, control: Control) {
-        self.lock().control.push_back(control);
+        {
+            let mut queues = self.lock();
+            if queues.closed {
+                return;
+            }
+            queues.control.push_back(control);
+        }
         self.filled.notify_one();
+    }
+
+    /// The loop has ended. Everything that waits, and all that comes after, is dropped: somebody who waits for an
+    /// answer would otherwise wait for ever, since the inbox itself lives on with those who put something in.
+    fn close(&self) {
+        let left = std::mem::replace(&mut *self.lock(), Queues { closed: true, ..Queues::default() });
+        drop(left); // out of the lock
+        self.room.notify_one();
     }
 
     /// Puts replies in; waits for room first.
@@ -61,6 +86,9 @@ impl Inbox {
             let room = self.room.notified();
             {
                 let mut queues = self.lock();
+                if queues.closed {
+                    return;
+                }
                 if queues.replies.len() < MAX_REPLIES {
                     queues.replies.extend(replies);
                     break;
@@ -72,7 +100,13 @@ impl Inbox {
     }
 
     pub fn request(&self, request: AdminRequest) {
-        self.lock().requests.push_back(request);
+        {
+            let mut queues = self.lock();
+            if queues.closed {
+                return; // it is pending still: for the next owner
+            }
+            queues.requests.push_back(request);
+        }
         self.filled.notify_one();
     }
 
@@ -83,6 +117,9 @@ impl Inbox {
     pub fn submit(&self, submission: Submission) -> Result<(), Box<Submission>> {
         {
             let mut queues = self.lock();
+            if queues.closed {
+                return Ok(()); // its caller hears that nobody answers any more
+            }
             if queues.full || queues.submissions.len() >= MAX_SUBMISSIONS {
                 return Err(Box::new(submission));
             }
@@ -100,6 +137,9 @@ impl Inbox {
     /// Puts submissions back in front, in order.
     pub fn resubmit(&self, submissions: Vec<Submission>) {
         let mut queues = self.lock();
+        if queues.closed {
+            return;
+        }
         for submission in submissions.into_iter().rev() {
             queues.submissions.push_front(submission);
         }
@@ -141,5 +181,29 @@ impl Inbox {
         }
         self.room.notify_one();
         Taken { control, inputs }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use saga_model::ids::ShardId;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_loop_that_has_ended_hears_of_it() {
+        let inbox = Arc::new(Inbox::default());
+        let ask = || {
+            let (done, answered) = oneshot::channel();
+            inbox.control(Control::Release { shard: ShardId(0), done });
+            answered
+        };
+        let before = ask();
+        drop(Closing(inbox.clone()));
+        assert!(before.await.is_err(), "it was put in before the end, and taken out by nobody");
+        assert!(ask().await.is_err(), "it was put in after the end");
+        inbox.replies(Vec::new()).await;
+        assert!(inbox.take(true).control.is_empty());
     }
 }

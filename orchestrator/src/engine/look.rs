@@ -16,22 +16,29 @@ const INTERVAL: Duration = Duration::from_millis(250);
 
 /// Looks until shutdown.
 pub async fn run(bus: Arc<dyn Bus>, inbox: Arc<Inbox>, watchers: Arc<Watchers>, shutdown: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(INTERVAL) => {}
-            () = shutdown.cancelled() => return,
-        }
-        for topic in watchers.waiting_topics() {
-            match bus.progress(&topic).await {
-                Ok(progress) => {
-                    let (done, noted) = oneshot::channel();
-                    inbox.control(Control::Progress { topic, progress, done });
-                    if noted.await.is_err() {
-                        return; // the loop has ended
-                    }
-                }
-                Err(error) => tracing::debug!(%topic, %error, "The progress of the workers cannot be seen"),
+    let looking = async {
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            for topic in watchers.waiting_topics() {
+                look(bus.as_ref(), &inbox, topic).await;
             }
         }
+    };
+    // Nothing of a look has to be finished, and a broker that says nothing is not waited for.
+    tokio::select! {
+        () = looking => {}
+        () = shutdown.cancelled() => {}
+    }
+}
+
+async fn look(bus: &dyn Bus, inbox: &Inbox, topic: String) {
+    match bus.progress(&topic).await {
+        Ok(progress) => {
+            let (done, noted) = oneshot::channel();
+            inbox.control(Control::Progress { topic, progress, done });
+            // It is not noted if the loop has ended, and then the shutdown is under way.
+            let _ = noted.await;
+        }
+        Err(error) => tracing::debug!(%topic, %error, "The progress of the workers cannot be seen"),
     }
 }

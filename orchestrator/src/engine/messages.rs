@@ -8,23 +8,15 @@ use saga_model::ids::ShardId;
 use saga_model::state::CommandRef;
 use saga_model::wire::{self, idempotency_key};
 use saga_model::{Definition, Micros, SagaId};
+use service::cloudevents::CloudEvent;
+use service::kafka::{self, Diagnosis};
 
+use super::trace;
 use crate::bus::{Class, Incoming, Outgoing, Ticket, topics};
 use crate::store::rows::{DeadLetter, SagaRecord};
 
-/// CloudEvents headers in binary mode, and the trace.
-fn headers(id: String, topic: &str, saga: SagaId, at: Micros, trace: &str) -> Vec<(Cow<'static, str>, Vec<u8>)> {
-    let headers = [
-        ("ce_id", id.into_bytes()),
-        ("ce_type", topic.as_bytes().to_vec()),
-        ("ce_source", b"/saga".to_vec()),
-        ("ce_specversion", b"1.0".to_vec()),
-        ("ce_time", at.to_string().into_bytes()),
-        ("ce_subject", saga.to_string().into_bytes()),
-        ("content-type", b"application/json".to_vec()),
-        ("traceparent", trace.as_bytes().to_vec()),
-    ];
-    headers.into_iter().map(|(name, value)| (Cow::Borrowed(name), value)).collect()
+fn headers(event: &CloudEvent<'_>) -> Vec<(Cow<'static, str>, Vec<u8>)> {
+    event.headers().into_iter().map(|(name, value)| (Cow::Borrowed(name), value)).collect()
 }
 
 fn key(saga: SagaId) -> Option<Vec<u8>> {
@@ -41,23 +33,20 @@ pub fn command(
     command: CommandRef,
     sent_at: Micros,
     ticket: Ticket,
-    traceparent: &str,
 ) -> Result<Outgoing, serde_json::Error> {
     let saga = &record.saga;
     let step = definition.step(command.step);
     let value = wire::command::write(definition, saga, &record.origin.input, command, ticket.epoch)?;
     let question = idempotency_key(saga.id, &step.name, command.round);
-    let kind = match command.kind {
-        saga_model::state::Kind::Action => "ACTION",
-        saga_model::state::Kind::Compensate => "COMPENSATE",
-    };
-    let id = format!("{question}/{kind}/{}", command.attempt);
+    let id = format!("{question}/{}/{}", command.kind.as_str(), command.attempt);
+    let trace = trace::place_of(record, command);
+    let event = CloudEvent { id, topic: &step.topic, saga: saga.id, time: sent_at, sequence: None, trace };
     Ok(Outgoing {
         topic: Arc::from(step.topic.as_str()),
         key: key(saga.id),
         partition: None,
         value: Some(value),
-        headers: headers(id, &step.topic, saga.id, sent_at, traceparent),
+        headers: headers(&event),
         class: Class::Command,
         ticket: Ticket { command: Some((saga.id, command)), ..ticket },
     })
@@ -76,38 +65,38 @@ pub fn domain_event(
 ) -> Result<Outgoing, serde_json::Error> {
     let saga = record.saga.id;
     let value = wire::domain_event::write(definition, saga, &record.origin.input, event)?;
-    let id = wire::domain_event::id(saga, row.seq, &event.topic);
-    let mut headers = headers(id, &event.topic, saga, row.at, &record.origin.traceparent);
-    headers.push((Cow::Borrowed("ce_sequence"), row.seq.to_string().into_bytes()));
+    let topic = event.topic.as_str();
+    let event = CloudEvent {
+        id: wire::domain_event::id(saga, row.seq, topic),
+        topic,
+        saga,
+        time: row.at,
+        sequence: Some(u64::from(row.seq)),
+        trace: trace::root(record),
+    };
     Ok(Outgoing {
-        topic: Arc::from(event.topic.as_str()),
+        topic: Arc::from(topic),
         key: key(saga),
         partition: None,
         value: Some(value),
-        headers,
+        headers: headers(&event),
         class: Class::Event,
         ticket,
     })
 }
 
-/// A dead letter as a message: as it came, with the reason in `dl_` headers.
+/// A dead letter as a message: as it came (cut where it could not be sent), with the reason in `dl_` headers.
 pub fn dead_letter(letter: &DeadLetter, ticket: Ticket) -> Outgoing {
-    let why = [
-        ("dl_topic", letter.topic.clone()),
-        ("dl_partition", letter.partition.to_string()),
-        ("dl_offset", letter.offset.to_string()),
-        ("dl_code", letter.code.clone()),
-        ("dl_detail", letter.detail.clone()),
-        ("dl_at", letter.at.to_string()),
-    ];
-    let original = letter.headers.iter().map(|(name, value)| (Cow::Owned(name.clone()), value.clone()));
-    let why = why.into_iter().map(|(name, value)| (Cow::Borrowed(name), value.into_bytes()));
+    let DeadLetter { topic, partition, offset, code, detail, at, .. } = letter;
+    let diagnosis = Diagnosis { topic, partition: *partition, offset: *offset, code, detail, at: *at };
+    let (key, value, headers) = (letter.key.clone(), letter.value.clone(), letter.headers.clone());
+    let kafka::DeadLetter { key, value, headers } = kafka::DeadLetter::new(&diagnosis, key, value, headers);
     Outgoing {
         topic: Arc::from(topics::DEAD_LETTERS),
-        key: letter.key.clone(),
+        key,
         partition: None,
-        value: letter.value.clone(),
-        headers: original.chain(why).collect(),
+        value,
+        headers: headers.into_iter().map(|(name, value)| (Cow::Owned(name), value)).collect(),
         class: Class::Event,
         ticket,
     }

@@ -6,7 +6,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use saga_model::advance::Ignored;
 use saga_model::effect::Effect;
-use saga_model::state::{Hold, Kind, Outcome, SagaStatus};
+use saga_model::state::{Hold, SagaStatus};
 use service::metrics::{DeadLetterLabels, Metrics, Seconds};
 
 use super::core::{Core, Live};
@@ -85,7 +85,7 @@ impl Meters {
             self.member(core, member);
         }
         for attempt in &draft.ended {
-            let labels = ByKind { step: attempt.step.clone(), kind: kind(attempt.command.kind).to_owned() };
+            let labels = ByKind { step: attempt.step.clone(), kind: attempt.command.kind.as_str().to_owned() };
             self.step_duration.get_or_create(&labels).observe(seconds(attempt));
         }
         for (_, letter) in &draft.dead_letters {
@@ -102,7 +102,7 @@ impl Meters {
                 && let Ok(message) = &reply.reading
                 && draft.known_steps.contains(&message.step)
             {
-                let labels = ByOutcome { step: message.step.clone(), outcome: outcome(message.outcome).to_owned() };
+                let labels = ByOutcome { step: message.step.clone(), outcome: message.outcome.as_str().to_owned() };
                 self.replies.get_or_create(&labels).inc();
             }
         }
@@ -137,7 +137,7 @@ impl Meters {
         for effect in member.transitions.iter().flat_map(|(_, effects)| effects) {
             if let Effect::Send(command) = effect {
                 let step = member.definition.step(command.step).name.clone();
-                self.commands.get_or_create(&ByKind { step, kind: kind(command.kind).to_owned() }).inc();
+                self.commands.get_or_create(&ByKind { step, kind: command.kind.as_str().to_owned() }).inc();
             }
         }
     }
@@ -153,7 +153,7 @@ impl Meters {
 }
 
 fn by_status(definition: &str, status: SagaStatus) -> ByStatus {
-    ByStatus { definition: definition.to_owned(), status: status_word(status).to_owned() }
+    ByStatus { definition: definition.to_owned(), status: status.as_str().to_owned() }
 }
 
 fn stuck_at(saga: &saga_model::Saga, definition: &saga_model::Definition) -> Option<ByStep> {
@@ -168,34 +168,6 @@ fn stuck_at(saga: &saga_model::Saga, definition: &saga_model::Definition) -> Opt
 
 fn seconds(attempt: &EndedAttempt) -> f64 {
     attempt.ended_at.since(attempt.sent_at) as f64 / 1e6
-}
-
-fn status_word(status: SagaStatus) -> &'static str {
-    match status {
-        SagaStatus::Running => "RUNNING",
-        SagaStatus::Compensating => "COMPENSATING",
-        SagaStatus::Paused => "PAUSED",
-        SagaStatus::Stuck => "STUCK",
-        SagaStatus::Completed => "COMPLETED",
-        SagaStatus::Compensated => "COMPENSATED",
-        SagaStatus::Resolved => "RESOLVED",
-    }
-}
-
-fn kind(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Action => "ACTION",
-        Kind::Compensate => "COMPENSATE",
-    }
-}
-
-fn outcome(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Succeeded => "SUCCEEDED",
-        Outcome::Rejected => "REJECTED",
-        Outcome::Retryable => "RETRYABLE",
-        Outcome::Unknown => "UNKNOWN",
-    }
 }
 
 /// The reason as the metric names it; none for what is no reply.

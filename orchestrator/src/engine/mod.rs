@@ -1,7 +1,7 @@
 //! The engine: everything that happens becomes an event and takes one corridor.
 //!
 //! ```text
-//!  start() ------> inbox --.                                              .--> commands, domain events -> bus
+//!  begin() ------> inbox --.                                              .--> commands, domain events -> bus
 //!  bus -> intake -> inbox --+-> commit loop: draft, ONE commit, settle ---+--> timers
 //!  timers ------------------+                                             '--> callers who wait
 //!  ask() -> mailbox (SQL) --'
@@ -29,6 +29,7 @@ mod messages;
 mod meters;
 mod poison;
 mod recover;
+mod report;
 mod settle;
 mod shards;
 pub mod stepwise;
@@ -48,6 +49,7 @@ use saga_model::{Definition, Micros, SagaId};
 use service::telemetry::Tracer;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use self::commit_loop::Acks;
@@ -61,7 +63,7 @@ use self::clock::Clock;
 use self::commit_loop::{CommitLoop, Parts};
 use self::core::Core;
 use self::doubt::Doubt;
-use self::inbox::Inbox;
+use self::inbox::{Closing, Inbox};
 use self::mailbox::Mailbox;
 use self::shards::Keeper;
 use self::submit::Front;
@@ -141,8 +143,10 @@ impl Engine {
         };
         let (ended, loop_ended) = oneshot::channel();
         let mut tasks = JoinSet::new();
+        let closing = Closing(inbox.clone());
         tasks.spawn(async move {
             commit_loop.run().await;
+            drop(closing);
             // The keeper waits for this, unless it has ended itself.
             let _ = ended.send(());
         });
@@ -248,15 +252,24 @@ impl Engine {
 }
 
 impl Running {
-    /// Ends the engine: what came in is stored and answered, messages leave, leases are given up.
-    pub async fn stop(mut self) {
+    /// Ends the engine: what came in is stored and answered, messages leave, leases are given up. What is not done
+    /// after `within` (with a database that says nothing) is cut off: nobody was told that it is stored, and whoever
+    /// takes the shards next goes on from what is.
+    pub async fn stop(mut self, within: Duration) {
+        let until = Instant::now() + within;
         self.shutdown.cancel();
-        while let Some(ended) = self.tasks.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(%error, "A task of the engine ended badly");
+        let all = async {
+            while let Some(ended) = self.tasks.join_next().await {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "A task of the engine ended badly");
+                }
             }
+        };
+        if tokio::time::timeout_at(until, all).await.is_err() {
+            tracing::warn!("The engine was not done in time and is cut off; the next owner of its shards goes on");
+            self.tasks.shutdown().await;
         }
-        self.bus.flush(Duration::from_secs(3)).await;
+        self.bus.flush(until.saturating_duration_since(Instant::now())).await;
     }
 
     /// Waits until a task of the engine ends by itself, which none does unless something is badly wrong.

@@ -5,7 +5,7 @@ use saga_model::wire::{DeadLetterCode, Unreadable};
 
 use super::input::{Input, Submitted};
 
-/// Turns the inputs of one saga into what can be said about their failure: the saga is parked, replies become dead
+/// Turns the inputs of one saga into what can be said about their failure: the saga is stuck, replies become dead
 /// letters, requests are refused, a submission is answered.
 pub fn condemn(inputs: Vec<Input>, why: &str) -> Vec<Input> {
     let message = format!("the database refuses it: {why}").replace('\0', "\u{fffd}");

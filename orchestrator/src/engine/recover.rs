@@ -44,7 +44,7 @@ impl Core {
         }
         for record in live {
             let Some(definition) = self.definitions.get(record.origin.definition) else {
-                // The loader refuses a shard with definitions unknown to it.
+                // The loader has just read all that were ever pinned, and none is ever deleted.
                 tracing::error!(saga.id = %record.saga.id, "A saga of an unknown definition was loaded");
                 continue;
             };

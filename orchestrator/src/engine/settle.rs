@@ -11,7 +11,7 @@ use saga_model::{Definition, Micros, SagaId};
 use super::core::{Core, OwnedShard};
 use super::draft::{Draft, Member};
 use super::input::Input;
-use super::{messages, trace};
+use super::messages;
 use crate::bus::{Outgoing, Ticket};
 use crate::store::rows::{Batch, HistoryRow, SagaRecord, SagaWrite, ShardUpdate};
 
@@ -164,8 +164,7 @@ impl Core {
             Some(WakeUp::Reply { sent_at, .. }) => sent_at,
             Some(WakeUp::Backoff { .. }) | None => record.saga.updated_at,
         };
-        let parent = trace::command_traceparent(&record.origin.traceparent, record.saga.id, command);
-        messages::command(record, definition, command, sent_at, ticket, &parent)
+        messages::command(record, definition, command, sent_at, ticket)
     }
 }
 
@@ -197,7 +196,7 @@ fn written(record: &SagaRecord, definition: &Definition) -> SagaWrite {
     let saga = &record.saga;
     let step = saga.question(definition).map(|question| definition.step(question.step).name.clone());
     let stuck = match &saga.hold {
-        Hold::Stuck(stuck) => serde_json::to_value(stuck.cause).ok().and_then(|cause| Some(cause.as_str()?.to_owned())),
+        Hold::Stuck(stuck) => Some(stuck.cause.as_str().to_owned()),
         Hold::None | Hold::Paused { .. } => None,
     };
     // A code comes from a worker: whatever it contains, the column takes it.

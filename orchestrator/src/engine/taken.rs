@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use saga_model::ids::murmur2;
+use saga_model::ids::partition_of;
 use saga_model::state::CommandRef;
 use saga_model::{Micros, SagaId};
 
@@ -107,9 +107,9 @@ impl TakenTracker {
     pub fn look(&mut self, topic: &str, progress: &[Progress], still_waits: impl Fn(&Waiting) -> bool) -> Look {
         let mut look = Look::default();
         let Some(topic) = self.topics.get_mut(topic) else { return look };
-        let partitions = u32::try_from(progress.len()).unwrap_or(u32::MAX).max(1);
+        let partitions = u32::try_from(progress.len()).unwrap_or(u32::MAX);
         for waiting in std::mem::take(&mut topic.inherited) {
-            let place = (murmur2(waiting.saga.to_string().as_bytes()) & 0x7fff_ffff) % partitions;
+            let place = partition_of(waiting.saga.to_string().as_bytes(), partitions);
             if let Some(seen) = progress.iter().find(|seen| u32::try_from(seen.partition) == Ok(place)) {
                 topic.partitions.entry(seen.partition).or_default().push(seen.end - 1, waiting);
             }

@@ -11,6 +11,8 @@ use saga_model::{Definition, Micros, SagaId};
 use service::telemetry::{Place, SpanStart, Tracer};
 use service::traceparent::{SpanId, TraceParent, span_id_of};
 
+use crate::store::rows::SagaRecord;
+
 /// An attempt that has ended, one way or another.
 #[derive(Debug)]
 pub struct EndedAttempt {
@@ -34,12 +36,14 @@ fn span_id(saga: SagaId, command: CommandRef) -> SpanId {
     span_id_of(&format!("{saga}/{}/{kind:?}/{round}/{attempt}", step.0))
 }
 
-/// The `traceparent` that a command carries: the saga's trace, the command's own span.
-pub fn command_traceparent(root: &str, saga: SagaId, command: CommandRef) -> String {
-    match root.parse::<TraceParent>().ok().and_then(|root| under(root, saga, command)) {
-        Some(place) => place.to_string(),
-        None => root.to_owned(), // a saga is stored with a valid one
-    }
+/// The place of a saga in its trace. (A saga is stored with a valid one.)
+pub fn root(record: &SagaRecord) -> Option<TraceParent> {
+    record.origin.traceparent.parse().ok()
+}
+
+/// The place that a command carries: the saga's trace, the command's own span.
+pub fn place_of(record: &SagaRecord, command: CommandRef) -> Option<TraceParent> {
+    under(root(record)?, record.saga.id, command)
 }
 
 fn under(root: TraceParent, saga: SagaId, command: CommandRef) -> Option<TraceParent> {
@@ -60,10 +64,7 @@ pub fn undone_by(command: CommandRef, saga: &Saga) -> Option<CommandRef> {
 /// Makes the span of an attempt that has ended.
 pub fn make_span(tracer: &Tracer, attempt: &EndedAttempt) {
     let Ok(root) = attempt.root.parse::<TraceParent>() else { return }; // a saga is stored with a valid one
-    let kind = match attempt.command.kind {
-        Kind::Action => "ACTION",
-        Kind::Compensate => "COMPENSATE",
-    };
+    let kind = attempt.command.kind.as_str();
     let mut start = SpanStart::new(format!("{} {kind}", attempt.step), SpanKind::Producer)
         .id(span_id(attempt.saga, attempt.command))
         .at(attempt.sent_at)

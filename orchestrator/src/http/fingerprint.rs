@@ -15,7 +15,7 @@ pub fn of(parts: &[Part<'_>]) -> String {
             Part::Json(json) => write(json, &mut digest),
         }
     }
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", digest.finalize())
 }
 
 /// Something that a request says.

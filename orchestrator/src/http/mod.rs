@@ -7,7 +7,6 @@
 mod admin;
 mod answer;
 mod definitions;
-mod fields;
 mod fingerprint;
 mod orders;
 mod page;

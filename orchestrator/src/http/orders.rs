@@ -4,13 +4,14 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use saga_model::catalog::order::{NAME, Order};
-use service::http::{JsonBody, PathId, Query, RequestTrace, no_query};
+use saga_model::json::Json;
+use service::http::{Fields, JsonBody, PathId, Query, RequestTrace, no_query};
 use service::keys::Caller;
 use service::problem::{Code, Problem};
 
 use super::answer::Answer;
 use super::page::{Page, Wanted};
-use super::start::{Origin, Wish};
+use super::start::{Asker, Wish};
 use super::{Api, view};
 
 /// `POST /orders`
@@ -23,10 +24,10 @@ pub async fn create(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     no_query(&uri)?;
-    let origin = Origin::new(uri.path().to_owned(), caller, &headers, trace)?;
+    let asker = Asker::new(uri.path().to_owned(), caller, &headers, trace)?;
     let order = Order::parse(&body.parse()?, "").map_err(Problem::validation)?;
     let wish = Wish::of_order(&order, None)?;
-    let started = origin.start(&api, wish).await?;
+    let started = asker.start(&api, wish).await?;
     let order = view::order(&api, &started.record).await?.ok_or_else(|| lost(&started.record.saga.id))?;
     let answer = Answer::of(StatusCode::OK, &order)?.location(&format!("/orders/{}", started.record.saga.id))?;
     Ok(answer.replayed(started.replayed).done())
@@ -60,6 +61,11 @@ pub async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, Problem>
         orders.push(view::order(&api, record).await?.ok_or_else(|| lost(&record.saga.id))?);
     }
     Ok(Answer::of(StatusCode::OK, &Page::new(wanted, orders, found.total))?.done())
+}
+
+/// An order that stands in the member `name` of a body.
+pub fn field(fields: &mut Fields<'_>, name: &str, json: &Json<'_>) -> Option<Order> {
+    fields.read(name, |at| Order::parse(json, at))
 }
 
 /// The last page that is looked for; an offset stays inside every database's numbers.

@@ -9,17 +9,16 @@ use saga_model::SagaId;
 use saga_model::definition::InputForm;
 use saga_model::json::Json;
 use service::duration::parse_from_zero;
-use service::http::{JsonBody, PathId, Query, RequestTrace, no_query};
+use service::http::{Fields, JsonBody, PathId, Query, RequestTrace, no_query};
 use service::keys::Caller;
 use service::problem::{Code, Problem};
 
 use super::answer::Answer;
-use super::fields::Fields;
 use super::fingerprint::{self, Part};
 use super::path::PathName;
-use super::start::{Origin, Wish};
+use super::start::{Asker, Wish};
 use super::view::{self, Shown};
-use super::{Api, definitions};
+use super::{Api, definitions, orders};
 use crate::store::rows::SagaRecord;
 
 /// `GET /sagas/{id}`
@@ -52,9 +51,9 @@ pub async fn start(
 ) -> Result<Response, Problem> {
     no_query(&uri)?;
     let (_, definition) = api.engine.definitions().active(&name).ok_or_else(|| definitions::unknown(&name))?;
-    let origin = Origin::new(format!("/sagas/{name}"), caller, &headers, trace)?;
+    let asker = Asker::new(format!("/sagas/{name}"), caller, &headers, trace)?;
     let wish = Wish::read(&body.parse()?, &name, definition.blueprint().input)?;
-    let started = origin.start(&api, wish).await?;
+    let started = asker.start(&api, wish).await?;
     let answer = shown(&api, &started.record, StatusCode::ACCEPTED).await?;
     let answer = answer.location(&format!("/sagas/{}", started.record.saga.id))?;
     Ok(answer.replayed(started.replayed).done())
@@ -85,7 +84,7 @@ impl Wish {
         let input = fields.required("input");
         match form {
             InputForm::Order => {
-                let order = input.and_then(|input| fields.order("input", input));
+                let order = input.and_then(|input| orders::field(&mut fields, "input", input));
                 let order = fields.finish(|| order)?;
                 let wish = Self::of_order(&order, business_key.map(str::to_owned))?;
                 let fingerprint = fingerprint::of(&[Part::Text(&wish.fingerprint), business_key.into()]);

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_millis(4_900);
 
 /// Who starts something, where, and under which key.
 #[derive(Debug)]
-pub struct Origin {
+pub struct Asker {
     /// The path of the request: keys are separate for each.
     pub path: String,
     pub caller: Caller,
@@ -40,7 +40,7 @@ pub struct Wish {
     pub fingerprint: String,
 }
 
-impl Origin {
+impl Asker {
     /// Reads what the headers say.
     ///
     /// # Errors

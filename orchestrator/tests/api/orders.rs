@@ -1,4 +1,4 @@
-//! `/orders`, as the seed's clients know it.
+//! `/orders`, as the clients of the shop know it.
 
 use saga_model::state::Outcome;
 use serde_json::json;
@@ -11,7 +11,7 @@ fn is_time(value: &Json) -> bool {
 }
 
 #[tokio::test]
-async fn the_seeds_order() {
+async fn the_order_that_clients_know() {
     let server = Server::start().await;
     let reply = server.client().post("/orders", &order()).await;
     assert_eq!(reply.status, 200);

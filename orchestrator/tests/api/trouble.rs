@@ -101,10 +101,31 @@ async fn the_process_ends_while_somebody_waits() {
 #[tokio::test]
 async fn an_engine_that_has_ended_takes_nothing() {
     let mut server = Server::start().await;
-    server.stop_engine().await;
+    server.stop_engine(Duration::from_secs(60)).await;
     let reply = server.client().post("/orders", &order()).await;
     assert_eq!(reply.refusal(), (503, "UNAVAILABLE".to_owned()));
     assert_eq!(server.store.started(), 0);
+}
+
+#[tokio::test]
+async fn an_engine_ends_while_the_broker_says_nothing() {
+    let mut server = Server::start().await;
+    server.bus.no_workers();
+    server.bus.silent();
+    server.client().order(&order()).await;
+    server.bus.asked_in_vain().await;
+    let begun = Instant::now();
+    server.stop_engine(Duration::from_secs(60)).await;
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn an_engine_whose_database_says_nothing_is_cut_off() {
+    let mut server = Server::start().await;
+    server.store.silent();
+    let begun = Instant::now();
+    server.stop_engine(Duration::from_millis(300)).await;
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

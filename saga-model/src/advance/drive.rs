@@ -1,4 +1,4 @@
-//! The corridor: what follows from the state of a saga, whatever brought it there.
+//! What follows from the state of a saga, whatever brought it there.
 
 use super::draft::Draft;
 use crate::definition::StepIndex;

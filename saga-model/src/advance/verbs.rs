@@ -146,7 +146,7 @@ impl Draft<'_> {
         self.saga.hold = Hold::Paused { since: self.now };
     }
 
-    /// What waited is applied by the corridor. A command in flight is not sent again: its worker may be at it.
+    /// What waited is applied by [`Self::drive`]. A command in flight is not sent again: its worker may be at it.
     fn resume(&mut self) {
         self.let_go();
         let now = self.now;
@@ -177,7 +177,7 @@ impl Draft<'_> {
         let refused_for_good = self.turns_back(question.step);
         let step = self.step_mut(question.step);
         match step.status {
-            StepStatus::Rejected if refused_for_good => {} // the corridor turns back
+            StepStatus::Rejected if refused_for_good => {} // `drive` turns back
             StepStatus::Rejected => {
                 step.action.next_round();
                 step.status = StepStatus::Pending;
@@ -191,7 +191,7 @@ impl Draft<'_> {
                 step.action.flight = Flight::Backoff { until: None };
             }
             StepStatus::Pending if input.is_some() => step.action.next_round(),
-            StepStatus::Pending | StepStatus::Succeeded | StepStatus::Skipped => {} // the corridor goes on
+            StepStatus::Pending | StepStatus::Succeeded | StepStatus::Skipped => {} // `drive` goes on
         }
         if let Some(input) = input {
             self.data.previous_input = self.step_mut(question.step).input.replace(input.clone());
@@ -210,7 +210,7 @@ impl Draft<'_> {
                 undo.course.budget_used = 0;
                 undo.course.flight = Flight::Backoff { until: None };
             }
-            UndoStatus::Pending | UndoStatus::Succeeded | UndoStatus::Waived => {} // the corridor goes on
+            UndoStatus::Pending | UndoStatus::Succeeded | UndoStatus::Waived => {} // `drive` goes on
         }
     }
 

@@ -110,6 +110,6 @@ impl Order {
     pub fn fingerprint(&self) -> String {
         let items: BTreeMap<Uuid, u32> = self.items.iter().copied().collect();
         let text = format!("{} {} {} {items:?} {:?}", self.user_id, self.amount, self.currency, self.payment_method);
-        Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+        format!("{:x}", Sha256::digest(text.as_bytes()))
     }
 }

@@ -14,6 +14,16 @@ pub enum Kind {
     Compensate,
 }
 
+impl Kind {
+    /// The word for it, on the wire and everywhere else outside.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Action => "ACTION",
+            Kind::Compensate => "COMPENSATE",
+        }
+    }
+}
+
 /// What a worker answers.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -26,6 +36,18 @@ pub enum Outcome {
     Retryable,
     /// An effect may stand.
     Unknown,
+}
+
+impl Outcome {
+    /// The word for it, on the wire and everywhere else outside.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Succeeded => "SUCCEEDED",
+            Outcome::Rejected => "REJECTED",
+            Outcome::Retryable => "RETRYABLE",
+            Outcome::Unknown => "UNKNOWN",
+        }
+    }
 }
 
 /// The question that a saga is asking, or would ask if it were not held.

@@ -76,11 +76,8 @@ impl<'a> Fields<'a> {
 
     pub(super) fn kind(&mut self) -> Result<Option<Kind>, Unreadable> {
         self.required("kind", "ACTION or COMPENSATE", |json| {
-            match json.as_str()? {
-                "ACTION" => Some(Kind::Action),
-                "COMPENSATE" => Some(Kind::Compensate),
-                _ => None, // any other word
-            }
+            let word = json.as_str()?;
+            [Kind::Action, Kind::Compensate].into_iter().find(|kind| kind.as_str() == word)
         })
     }
 

@@ -1,17 +1,19 @@
 //! Dead letters: a message that could not be read, kept as it was, with where it came from and why.
 
 use saga_model::Micros;
-use saga_model::wire::Unreadable;
 
 use super::config::MAX_PRODUCED_BYTES;
 use crate::cloudevents::Header;
 
-/// Where a message was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
-    pub topic: String,
+/// Where a message was read and what is wrong with it: what the `dl_` headers say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Diagnosis<'a> {
+    pub topic: &'a str,
     pub partition: i32,
     pub offset: i64,
+    pub code: &'a str,
+    pub detail: &'a str,
+    pub at: Micros,
 }
 
 /// A message for `saga.dead-letters`.
@@ -28,27 +30,20 @@ impl DeadLetter {
     ///
     /// A message that our producers could not send on (a compressed one can be larger than any limit once it is
     /// unpacked) is cut, and `dl_detail` says so: no message may stop its partition.
-    pub fn new(
-        origin: &Origin,
-        why: &Unreadable,
-        at: Micros,
-        key: Option<Vec<u8>>,
-        value: Option<Vec<u8>>,
-        headers: Vec<Header>,
-    ) -> Self {
+    pub fn new(diagnosis: &Diagnosis<'_>, key: Option<Vec<u8>>, value: Option<Vec<u8>>, headers: Vec<Header>) -> Self {
         let mut letter = Self { key, value, headers };
-        let mut detail = why.detail.clone();
+        let mut detail = diagnosis.detail.to_owned();
         let whole = letter.size();
         if letter.cut_to(MAX_PRODUCED_BYTES - ROOM_FOR_OURS) {
             detail = format!("{detail} (the message was cut: it had {whole} bytes with its key and headers)");
         }
         let mut add = |name: &str, value: String| letter.headers.push((name.to_owned(), value.into_bytes()));
-        add("dl_topic", origin.topic.clone());
-        add("dl_partition", origin.partition.to_string());
-        add("dl_offset", origin.offset.to_string());
-        add("dl_code", why.code.as_str().to_owned());
+        add("dl_topic", diagnosis.topic.to_owned());
+        add("dl_partition", diagnosis.partition.to_string());
+        add("dl_offset", diagnosis.offset.to_string());
+        add("dl_code", diagnosis.code.to_owned());
         add("dl_detail", shortened(detail));
-        add("dl_at", at.to_string());
+        add("dl_at", diagnosis.at.to_string());
         letter
     }
 
@@ -94,15 +89,13 @@ fn shortened(mut detail: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use saga_model::wire::DeadLetterCode;
-
     use super::*;
     use crate::cloudevents::text;
 
     fn letter(key: usize, value: usize, headers: Vec<Header>, detail: &str) -> DeadLetter {
-        let origin = Origin { topic: "saga.replies".to_owned(), partition: 3, offset: 42 };
-        let why = Unreadable::new(DeadLetterCode::NotJson, detail);
-        DeadLetter::new(&origin, &why, Micros(0), Some(vec![b'k'; key]), Some(vec![b'v'; value]), headers)
+        let (topic, code) = ("saga.replies", "NOT_JSON");
+        let diagnosis = Diagnosis { topic, partition: 3, offset: 42, code, detail, at: Micros(0) };
+        DeadLetter::new(&diagnosis, Some(vec![b'k'; key]), Some(vec![b'v'; value]), headers)
     }
 
     #[test]

@@ -4,7 +4,9 @@ pub const INVENTORY_COMMANDS: &str = "inventory.commands";
 pub const PAYMENT_COMMANDS: &str = "payment.commands";
 pub const NOTIFICATION_COMMANDS: &str = "notification.commands";
 
+/// Answers of the workers, one partition a shard.
 pub const REPLIES: &str = "saga.replies";
+/// Messages that could not be read, for the operators.
 pub const DEAD_LETTERS: &str = "saga.dead-letters";
 
 pub const ORDER_CREATED: &str = "order.created";

@@ -49,7 +49,7 @@ fn defaults() {
 }
 
 #[test]
-fn the_table_of_defaults_is_the_contracts() {
+fn the_defaults_of_timing() {
     let table = |timing: Timing| {
         let policy = timing.policy;
         let durations =

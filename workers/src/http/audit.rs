@@ -15,12 +15,11 @@ use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream};
-use service::http::{MAX_BODY_BYTES, refusal};
+use service::http::{MAX_BODY_BYTES, refusal, usable_reason};
 use service::keys::ApiKeys;
 use uuid::Uuid;
 
 use super::is_workers_admin_path;
-use super::set_stock::usable_reason;
 use super::unbroken;
 use crate::audit::{AuditOutcome, AuditRecord};
 use crate::shop::stock::Change;
@@ -57,7 +56,7 @@ async fn recorded(request: Request, next: Next, db: Db, keys: &ApiKeys) -> Respo
     let action = if is_workers_admin_path(request.uri().path()) { Change::ACTION } else { "unknown" };
     let (parts, body) = request.into_parts();
     let (start, body) = begin_of(body).await;
-    let reason = saga_model::json::parse(&start).ok().and_then(|json| usable_reason(&json));
+    let reason = usable_reason(&start);
     let response = next.run(Request::from_parts(parts, body)).await;
     if response.extensions().get::<Recorded>().is_some() {
         return response;

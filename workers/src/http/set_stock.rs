@@ -1,7 +1,8 @@
 //! The body of `PUT /admin/inventory/{sku}`: every wrong field at once.
 
-use saga_model::field::{FieldCode, FieldError};
-use saga_model::json::{Json, pointer_token};
+use saga_model::field::FieldCode;
+use saga_model::json::Json;
+use service::http::Fields;
 use service::problem::Problem;
 
 use crate::shop::stock::MAX_ON_HAND;
@@ -13,72 +14,28 @@ pub(super) struct SetStock {
     pub(super) reason: String,
 }
 
-/// The longest reason, in characters.
-const MAX_REASON: usize = 1_000;
-
 impl SetStock {
     pub(super) fn read(json: &Json<'_>) -> Result<Self, Problem> {
-        let Some(members) = json.as_object() else {
-            let error = FieldError::new("", FieldCode::WrongType, "the body is a JSON object");
-            return Err(Problem::validation([error]));
+        let mut fields = Fields::of(json, &["onHand", "reason"])?;
+        let number = fields.required("onHand").map(on_hand);
+        let on_hand = match number {
+            Some(Ok(on_hand)) => Some(on_hand),
+            Some(Err((code, detail))) => {
+                fields.wrong("onHand", code, detail);
+                None
+            }
+            None => None, // noted as missing
         };
-        let mut errors = Vec::new();
-        for (key, _) in members {
-            let (code, detail) = match key.as_ref() {
-                "onHand" | "reason" => continue,
-                key if key.contains('\0') => (FieldCode::InvalidValue, "a name may not contain NUL"),
-                _ => (FieldCode::UnknownField, "there is no such field; the body has onHand and reason"),
-            };
-            errors.push(FieldError::new(format!("/{}", pointer_token(key)), code, detail));
-        }
-        let on_hand = field(json, "onHand", &mut errors, on_hand);
-        let reason = field(json, "reason", &mut errors, reason);
-        for pointer in json.duplicate_keys() {
-            errors.push(FieldError::new(pointer, FieldCode::DuplicateKey, "the same key stands before"));
-        }
-        match (on_hand, reason) {
-            (Some(on_hand), Some(reason)) if errors.is_empty() => Ok(Self { on_hand, reason }),
-            _ => Err(Problem::validation(errors)), // whatever is none left an error
-        }
+        let reason = fields.reason().map(str::to_owned);
+        fields.finish(|| Some(Self { on_hand: on_hand?, reason: reason? }))
     }
 }
 
-/// The reason in a body, if it is a usable one: for the record of a call that was refused for something else.
-pub(super) fn usable_reason(json: &Json<'_>) -> Option<String> {
-    json.get("reason").and_then(|json| reason(json).ok())
-}
-
-type Wrong = (FieldCode, String);
-
-fn field<T>(
-    json: &Json<'_>,
-    name: &str,
-    errors: &mut Vec<FieldError>,
-    read: fn(&Json<'_>) -> Result<T, Wrong>,
-) -> Option<T> {
-    let required = || Err((FieldCode::Required, "this field is required".to_owned()));
-    json.get(name)
-        .map_or_else(required, read)
-        .map_err(|(code, detail)| errors.push(FieldError::new(format!("/{name}"), code, detail)))
-        .ok()
-}
-
-fn on_hand(json: &Json<'_>) -> Result<i64, Wrong> {
+fn on_hand(json: &Json<'_>) -> Result<i64, (FieldCode, String)> {
     let text = json.as_number().ok_or((FieldCode::WrongType, "this field is a number".to_owned()))?;
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let number = text.parse().ok().filter(|n| digits && (0..=MAX_ON_HAND).contains(n));
     number.ok_or_else(|| (FieldCode::InvalidQuantity, format!("write a whole number from 0 to {MAX_ON_HAND}")))
-}
-
-fn reason(json: &Json<'_>) -> Result<String, Wrong> {
-    let text = json.as_str().ok_or((FieldCode::WrongType, "this field is a string".to_owned()))?;
-    if text.contains('\0') || text.trim().is_empty() {
-        return Err((FieldCode::InvalidValue, "write why, in words, without NUL".to_owned()));
-    }
-    if text.chars().nth(MAX_REASON).is_some() {
-        return Err((FieldCode::TooLong, format!("write at most {MAX_REASON} characters")));
-    }
-    Ok(text.to_owned())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use saga_model::SagaId;
 
 use super::{ClaimId, Judgement, Ledger, Question, Record, Row, judge};
-use crate::clock;
+use crate::spans;
 use crate::trouble::Trouble;
 
 /// Rows that end with the process.
@@ -21,7 +21,7 @@ pub struct MemoryLedger {
 impl Ledger for MemoryLedger {
     async fn claim(&self, claim: ClaimId, lease: Duration, questions: &[Question]) -> Result<Vec<Judgement>, Trouble> {
         let now = service::time::now().0;
-        let lease_until = clock::after(now, lease);
+        let lease_until = spans::after(now, lease);
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         let judge_one = |question: &Question| {
             let at = (question.key.saga, Arc::clone(&question.key.step));

@@ -7,7 +7,7 @@ use service::kafka::topics;
 
 use super::read::Item;
 use crate::ledger::Answer;
-use crate::observe::{PlannedSpan, kind_name};
+use crate::observe::PlannedSpan;
 use crate::patience::Hopeless;
 use crate::transport::Outgoing;
 
@@ -17,7 +17,7 @@ pub(super) fn reply<T>(item: &Item<T>, answer: &Answer, at: Micros) -> Result<Ou
     let value = reply::write(command, answer.outcome, answer.output.as_ref(), answer.error.as_ref())
         .map_err(|error| Hopeless::Poison(error.to_string()))?;
     let saga = command.saga_id;
-    let kind = kind_name(command.kind);
+    let kind = command.kind.as_str();
     let event = CloudEvent {
         id: format!("{saga}/{}/{kind}/{}/{}", command.step, command.round, command.attempt),
         topic: topics::REPLIES,

@@ -24,6 +24,8 @@ impl fmt::Display for Banner<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { address, home, admin_key } = self;
         let data = home.path().canonicalize().unwrap_or_else(|_| home.path().to_owned());
+        // As it was called: it need not be on the path.
+        let program = std::env::args().next().unwrap_or_else(|| "saga".to_owned());
         let kept = if home.is_temporary() { " (gone when it ends)" } else { "" };
         write!(
             f,
@@ -41,7 +43,7 @@ Place an order:
 and look at its saga (the id is the order's):
 
   curl 'http://{address}/sagas/ID?wait=10s'
-  SAGA_URL=http://{address} saga show ID
+  SAGA_URL=http://{address} {program} show ID
 
 ",
             data.display()

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use saga_model::ids::{ShardCount, ShardId, murmur2};
+use saga_model::ids::{ShardCount, ShardId, partition_of};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use workers::transport::{Delivery, Position};
@@ -82,8 +82,7 @@ impl LocalBus {
     }
 
     fn partition(&self, key: Option<&[u8]>) -> i32 {
-        let hash = murmur2(key.unwrap_or_default()) & 0x7fff_ffff;
-        (hash % u32::from(self.partitions.get())) as i32 // below 64
+        partition_of(key.unwrap_or_default(), u32::from(self.partitions.get())) as i32 // below 64
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

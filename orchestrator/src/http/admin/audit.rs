@@ -14,12 +14,11 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 
 use saga_model::SagaId;
-use service::http::{JsonBody, MAX_BODY_BYTES};
+use service::http::{JsonBody, MAX_BODY_BYTES, usable_reason};
 use service::problem::{Code, Problem};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::body::usable_reason;
 use crate::http::{Api, LAST_PATIENCE, PATIENCE};
 use crate::store::rows::{AdminRequest, RequestStatus};
 

@@ -5,9 +5,10 @@ use saga_model::definition::InputForm;
 use saga_model::event::{Action, Verb};
 use saga_model::field::FieldCode;
 use saga_model::json::{Json, RawJson};
+use service::http::Fields;
 use service::problem::Problem;
 
-use crate::http::fields::{self, Fields};
+use crate::http::orders;
 
 /// Reads the body of a request for `action`: the verb and its reason.
 ///
@@ -42,7 +43,7 @@ fn input(fields: &mut Fields<'_>, definition: &Definition) -> Result<Option<RawJ
     match definition.blueprint().input {
         InputForm::Object => Ok(fields.object("input", json)),
         InputForm::Order => {
-            let order = fields.order("input", json);
+            let order = orders::field(fields, "input", json);
             order.map(|order| order.to_input()).transpose().map_err(|error| Problem::internal(&error))
         }
     }
@@ -57,11 +58,4 @@ fn step(fields: &mut Fields<'_>, definition: &Definition) -> Option<String> {
     let all: Vec<&str> = definition.steps().map(|(_, step)| step.name.as_str()).collect();
     fields.wrong("step", FieldCode::InvalidValue, format!("there is no such step; the saga has {}", all.join(", ")));
     None
-}
-
-/// The reason in a body that may be anything, if it is there and of use: for the record of a request that was
-/// refused.
-pub fn usable_reason(body: &[u8]) -> Option<String> {
-    let json = saga_model::json::parse(body).ok()?;
-    fields::reason(json.get("reason")?).ok().map(str::to_owned)
 }

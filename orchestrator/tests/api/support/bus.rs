@@ -20,6 +20,7 @@ type Worker = Box<dyn FnMut(&Command) -> Says + Send>;
 pub struct TestBus {
     state: Mutex<State>,
     arrived: Notify,
+    asked: Notify,
     sink: AckSink,
     shards: ShardCount,
 }
@@ -28,6 +29,8 @@ struct State {
     worker: Worker,
     /// Whether there are workers that take commands.
     taken: bool,
+    /// Whether the broker answers those who ask for the workers' progress.
+    silent: bool,
     commands: Vec<Command>,
     ends: BTreeMap<(String, i32), i64>,
     assigned: BTreeSet<ShardId>,
@@ -39,12 +42,13 @@ impl TestBus {
         let state = State {
             worker: Box::new(|_| None),
             taken: true,
+            silent: false,
             commands: Vec::new(),
             ends: BTreeMap::new(),
             assigned: BTreeSet::new(),
             replies: VecDeque::new(),
         };
-        Self { state: Mutex::new(state), arrived: Notify::new(), sink, shards }
+        Self { state: Mutex::new(state), arrived: Notify::new(), asked: Notify::new(), sink, shards }
     }
 
     /// From now on commands are answered so.
@@ -55,6 +59,16 @@ impl TestBus {
     /// From now on nobody takes commands.
     pub fn no_workers(&self) {
         self.state.lock().unwrap().taken = false;
+    }
+
+    /// From now on whoever asks for the progress of workers gets no answer.
+    pub fn silent(&self) {
+        self.state.lock().unwrap().silent = true;
+    }
+
+    /// Whether somebody has asked in vain.
+    pub async fn asked_in_vain(&self) {
+        self.asked.notified().await;
     }
 
     /// Every command that was sent.
@@ -157,6 +171,10 @@ impl Bus for TestBus {
     }
 
     async fn progress(&self, topic: &str) -> Result<Vec<Progress>, BusError> {
+        if self.state.lock().unwrap().silent {
+            self.asked.notify_one();
+            std::future::pending::<()>().await;
+        }
         let state = self.state.lock().unwrap();
         let partitions = state.ends.iter().filter(|((name, _), _)| name == topic);
         let progress = partitions.map(|((_, partition), end)| Progress {

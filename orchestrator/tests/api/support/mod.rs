@@ -17,7 +17,7 @@ pub const INK: &str = "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb";
 /// An id that nothing has.
 pub const NOBODY: &str = "00000000-0000-7000-8000-000000000000";
 
-/// The seed's own order.
+/// An order as the clients of the shop send it.
 pub fn order() -> Json {
     serde_json::json!({"userId": USER, "amount": 500, "items": {PEN: 2, INK: 1}})
 }

@@ -76,8 +76,7 @@ impl Server {
         let metrics = Metrics::new();
         let shard_count = store.shard_count().await.unwrap();
         let acks = Arc::new(Acks::default());
-        let sink = acks.clone();
-        let bus = Arc::new(TestBus::new(Arc::new(move |ack| sink.push(ack)), shard_count));
+        let bus = Arc::new(TestBus::new(acks.sink(), shard_count));
         let active =
             [order::blueprint(), parcel()].map(|blueprint| Definition::new(blueprint, options.policy).unwrap());
         let definitions = Arc::new(Definitions::pin(store.as_ref(), active.into()).await.unwrap());
@@ -136,9 +135,9 @@ impl Server {
         self.stop.cancel();
     }
 
-    /// Ends the engine, and leaves the routes.
-    pub async fn stop_engine(&mut self) {
-        self.running.take().unwrap().stop().await;
+    /// Ends the engine within that time, and leaves the routes.
+    pub async fn stop_engine(&mut self, within: Duration) {
+        self.running.take().unwrap().stop(within).await;
     }
 
     /// From now on every command is answered with success.

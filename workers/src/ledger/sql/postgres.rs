@@ -8,8 +8,8 @@ use sqlx::{FromRow, PgPool, Row as _};
 use uuid::Uuid;
 
 use super::{Status, Stored, round_of, row_of, stored_round};
-use crate::clock;
 use crate::ledger::{ClaimId, Ending, Judgement, Question, Record, judge, undone};
+use crate::spans;
 use crate::trouble::Trouble;
 
 /// [`judge`] in SQL, as far as it claims something (a test keeps the two in step). Time is the database's.
@@ -70,7 +70,7 @@ pub(super) async fn claim(
         .bind(&rounds)
         .bind(&undo)
         .bind(claim.0)
-        .bind(clock::micros_of(lease))
+        .bind(spans::micros_of(lease))
         .fetch_all(pool)
         .await?;
     let places = places(&sagas, &steps);

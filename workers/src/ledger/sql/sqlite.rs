@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use saga_model::SagaId;
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
 use super::{Row, Stored, row_of, stored_round};
-use crate::clock;
 use crate::ledger::{ClaimId, Judgement, Question, Record, judge};
+use crate::spans;
 use crate::sql::immediate;
 use crate::trouble::Trouble;
-use saga_model::SagaId;
 
 pub(super) async fn claim(
     pool: &SqlitePool,
@@ -18,7 +18,7 @@ pub(super) async fn claim(
     questions: &[Question],
 ) -> Result<Vec<Judgement>, Trouble> {
     let now = service::time::now().0;
-    let lease_until = clock::after(now, lease);
+    let lease_until = spans::after(now, lease);
     let mut judgements = Vec::with_capacity(questions.len());
     let mut transaction = immediate(pool).await?;
     for question in questions {

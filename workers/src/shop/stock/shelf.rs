@@ -43,7 +43,7 @@ pub enum Reserved {
 }
 
 impl Reserved {
-    /// Why it was refused, in the words of the public contract; `None` if it was not.
+    /// Why it was refused, with the public code; `None` if it was not.
     pub fn refusal(&self) -> Option<Failure> {
         match self {
             Reserved::Yes => None,

@@ -45,7 +45,7 @@ pub struct KafkaSource {
 }
 
 impl KafkaSource {
-    /// Joins `group` to read `topic`; both are named as in the contract, without the prefix of the cluster.
+    /// Joins `group` to read `topic`; both named without the prefix of the cluster.
     ///
     /// # Errors
     /// If the settings make no consumer. A broker that is away is waited for.

@@ -21,7 +21,7 @@ fn with(name: &str, value: Option<&str>) -> String {
 }
 
 #[test]
-fn the_seeds_own_request() {
+fn what_the_page_of_the_shop_sends() {
     let body = format!(
         r#"{{"userId": "{USER}", "amount": 500, "items": {{"{}": 2, "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb": 0}}}}"#,
         A.to_uppercase()

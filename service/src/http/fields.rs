@@ -1,9 +1,9 @@
 //! Reading the members of a request's body: every wrong one at once.
 
-use saga_model::catalog::order::Order;
 use saga_model::field::{FieldCode, FieldError};
-use saga_model::json::{Json, RawJson, Value, pointer_token};
-use service::problem::Problem;
+use saga_model::json::{self, Json, RawJson, Value, pointer_token};
+
+use crate::problem::Problem;
 
 /// The members of a body that is one JSON object. Take each that the route knows, then
 /// [`finish`](Fields::finish).
@@ -70,7 +70,7 @@ impl<'j> Fields<'j> {
     }
 
     fn name_in(&mut self, name: &str, json: &'j Json<'j>) -> Option<&'j str> {
-        match sound_text(json, MAX_NAME) {
+        match sound_text(json, MAX_NAME, "write at most 255 characters") {
             Ok(text) => Some(text),
             Err((code, detail)) => {
                 self.wrong(name, code, detail);
@@ -91,10 +91,9 @@ impl<'j> Fields<'j> {
         }
     }
 
-    /// An order.
-    pub fn order(&mut self, name: &str, json: &Json<'_>) -> Option<Order> {
-        let order = Order::parse(json, &format!("/{}", pointer_token(name)));
-        order.map_err(|errors| self.errors.extend(errors)).ok()
+    /// What `read` makes of a member, given where it stands; on errors they are noted.
+    pub fn read<T>(&mut self, name: &str, read: impl FnOnce(&str) -> Result<T, Vec<FieldError>>) -> Option<T> {
+        read(&format!("/{}", pointer_token(name))).map_err(|errors| self.errors.extend(errors)).ok()
     }
 
     /// An object that is carried along, in which nothing contains NUL.
@@ -128,13 +127,16 @@ impl<'j> Fields<'j> {
     }
 }
 
+/// The reason in a body that may be anything, if it is there and of use: for the record of a call that was refused.
+pub fn usable_reason(body: &[u8]) -> Option<String> {
+    let json = json::parse(body).ok()?;
+    reason(json.get("reason")?).ok().map(str::to_owned)
+}
+
 /// Reads a reason: 1 to 1,000 characters, not blank, no NUL.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn reason<'j>(json: &'j Json<'_>) -> Result<&'j str, (FieldCode, &'static str)> {
+fn reason<'j>(json: &'j Json<'_>) -> Result<&'j str, (FieldCode, &'static str)> {
     const MAX_REASON: usize = 1_000;
-    let reason = sound_text(json, MAX_REASON)?;
+    let reason = sound_text(json, MAX_REASON, "write at most 1,000 characters")?;
     if reason.trim().is_empty() {
         return Err((FieldCode::InvalidValue, "say in a few words why you do this"));
     }
@@ -142,15 +144,16 @@ pub fn reason<'j>(json: &'j Json<'_>) -> Result<&'j str, (FieldCode, &'static st
 }
 
 /// A text that is not empty, not too long, and has no NUL.
-fn sound_text<'j>(json: &'j Json<'_>, most: usize) -> Result<&'j str, (FieldCode, &'static str)> {
+fn sound_text<'j>(
+    json: &'j Json<'_>,
+    most: usize,
+    too_long: &'static str,
+) -> Result<&'j str, (FieldCode, &'static str)> {
     match json.as_str() {
         None => Err((FieldCode::WrongType, "this field is a string")),
         Some(text) if text.contains('\0') => Err((FieldCode::InvalidValue, "a text may not contain NUL")),
         Some("") => Err((FieldCode::InvalidValue, "a text may not be empty")),
-        Some(text) if text.chars().count() > most => match most {
-            MAX_NAME => Err((FieldCode::TooLong, "write at most 255 characters")),
-            _ => Err((FieldCode::TooLong, "write at most 1,000 characters")),
-        },
+        Some(text) if text.chars().count() > most => Err((FieldCode::TooLong, too_long)),
         Some(text) => Ok(text),
     }
 }
