@@ -6,6 +6,10 @@ use clap::{Parser, Subcommand};
 use orchestrator::{app, cli};
 use service::exit::{Exit, Stop};
 
+/// Most of what this process does is make and drop small values, which the system's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// A durable saga orchestrator for teams that run Kafka and Postgres
 #[derive(Parser, Debug)]
 #[command(

@@ -56,8 +56,10 @@ pub enum JsonError {
 /// Empty or truncated text, text after the value, invalid UTF-8, a lone surrogate: [`JsonError::Malformed`];
 /// more than [`MAX_DEPTH`] levels of arrays and objects: [`JsonError::TooDeep`].
 pub fn parse(bytes: &[u8]) -> Result<Json<'_>, JsonError> {
-    // The scan for depth comes first: it is linear, so no text can make the levels below costly.
-    if depth_of(bytes) > MAX_DEPTH {
+    // The scan for depth comes first: it is linear, so no text can make the levels below costly. With so few brackets
+    // it cannot be deep.
+    let brackets = bytes.iter().filter(|byte| matches!(byte, b'{' | b'[')).count();
+    if brackets > MAX_DEPTH && depth_of(bytes) > MAX_DEPTH {
         return Err(JsonError::TooDeep);
     }
     let raw: &RawValue = serde_json::from_slice(bytes).map_err(malformed)?;
@@ -100,7 +102,7 @@ fn look_into(raw: &RawValue) -> Result<Json<'_>, JsonError> {
             let items: Vec<&RawValue> = serde_json::from_str(text).map_err(malformed)?;
             Value::Array(items.into_iter().map(look_into).collect::<Result<_, _>>()?)
         }
-        Some(b'"') => Value::String(serde_json::from_str::<Text<'_>>(text).map_err(malformed)?.0),
+        Some(b'"') => Value::String(unquoted(text)?),
         Some(b't') => Value::Bool(true),
         Some(b'f') => Value::Bool(false),
         Some(b'n') => Value::Null,
@@ -108,6 +110,14 @@ fn look_into(raw: &RawValue) -> Result<Json<'_>, JsonError> {
         None => return Err(JsonError::Malformed("empty".to_owned())),
     };
     Ok(Json { raw, value })
+}
+
+/// A string that was read already, without its quotes.
+fn unquoted(text: &str) -> Result<Cow<'_, str>, JsonError> {
+    match text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+        Some(plain) if !plain.contains('\\') => Ok(Cow::Borrowed(plain)),
+        Some(_) | None => Ok(serde_json::from_str::<Text<'_>>(text).map_err(malformed)?.0),
+    }
 }
 
 #[derive(Deserialize)]

@@ -4,13 +4,8 @@
 
 use saga_model::{Micros, SagaId};
 
+use crate::headers::Headers;
 use crate::traceparent::{self, TraceParent};
-
-/// Where all messages come from, as CloudEvents names it.
-const SOURCE: &[u8] = b"/saga";
-
-/// A header of a message: its name and its bytes.
-pub type Header = (String, Vec<u8>);
 
 /// What the headers of a message say.
 #[derive(Clone, Debug)]
@@ -30,31 +25,28 @@ pub struct CloudEvent<'a> {
 
 impl CloudEvent<'_> {
     /// The headers.
-    pub fn headers(&self) -> Vec<(&'static str, Vec<u8>)> {
-        let mut headers = vec![
-            ("ce_specversion", b"1.0".to_vec()),
-            ("ce_id", self.id.clone().into_bytes()),
-            ("ce_type", self.topic.as_bytes().to_vec()),
-            ("ce_source", SOURCE.to_vec()),
-            ("ce_subject", self.saga.to_string().into_bytes()),
-            ("ce_time", self.time.to_string().into_bytes()),
-            ("content-type", b"application/json".to_vec()),
-        ];
-        headers.extend(self.sequence.map(|sequence| ("ce_sequence", sequence.to_string().into_bytes())));
-        headers.extend(self.trace.map(|trace| (traceparent::HEADER, trace.to_string().into_bytes())));
+    pub fn headers(&self) -> Headers {
+        let mut headers = Headers::new();
+        headers.push("ce_specversion", b"1.0");
+        headers.push("ce_id", self.id.as_bytes());
+        headers.push("ce_type", self.topic.as_bytes());
+        headers.push("ce_source", b"/saga"); // where all messages come from, as CloudEvents names it
+        headers.push_text("ce_subject", self.saga);
+        headers.push_text("ce_time", self.time);
+        headers.push("content-type", b"application/json");
+        if let Some(sequence) = self.sequence {
+            headers.push_text("ce_sequence", sequence);
+        }
+        if let Some(trace) = self.trace {
+            headers.push_text(traceparent::HEADER, trace);
+        }
         headers
     }
 }
 
-/// The text of a header, if it is there and is text; the last, if it is there several times.
-pub fn text<'a>(headers: &'a [Header], name: &str) -> Option<&'a str> {
-    let (_, value) = headers.iter().rev().find(|(key, _)| key == name)?;
-    std::str::from_utf8(value).ok()
-}
-
 /// The trace that a message belongs to. A malformed one counts as none.
-pub fn trace(headers: &[Header]) -> Option<TraceParent> {
-    text(headers, traceparent::HEADER)?.parse().ok()
+pub fn trace(headers: &Headers) -> Option<TraceParent> {
+    headers.text(traceparent::HEADER)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -74,7 +66,7 @@ mod tests {
             sequence: Some(3),
             trace: TRACE.parse().ok(),
         };
-        let headers: Vec<Header> = event.headers().into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let headers = event.headers();
         for (name, value) in [
             ("ce_specversion", "1.0"),
             ("ce_id", "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa/3/order.confirmed"),
@@ -86,7 +78,7 @@ mod tests {
             ("content-type", "application/json"),
             ("traceparent", TRACE),
         ] {
-            assert_eq!(text(&headers, name), Some(value), "{name}");
+            assert_eq!(headers.text(name), Some(value), "{name}");
         }
         assert_eq!(trace(&headers), TRACE.parse().ok());
         let bare = CloudEvent { sequence: None, trace: None, ..event };
@@ -95,7 +87,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_counts_as_none() {
-        let headers = [("traceparent".to_owned(), b"\xff".to_vec()), ("x".to_owned(), b"1".to_vec())];
-        assert_eq!((trace(&headers), text(&headers, "y"), text(&headers, "x")), (None, None, Some("1")));
+        let headers = [("traceparent", &b"\xff"[..]), ("x", b"1")];
+        assert_eq!(trace(&headers.into_iter().collect()), None);
+        assert_eq!(trace(&Headers::new()), None);
     }
 }

@@ -19,6 +19,7 @@ pub mod problem;
 
 pub mod http;
 
+pub mod headers;
 pub mod health;
 pub mod metrics;
 

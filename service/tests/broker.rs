@@ -9,6 +9,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use saga_model::Micros;
 use saga_model::ids::ShardCount;
+use service::headers::Headers;
 use service::kafka::topics::DEAD_LETTERS;
 use service::kafka::{Admin, AdminError, Batching, DeadLetter, Diagnosis, MAX_PRODUCED_BYTES, producer, to_headers};
 use service::settings::KafkaBrokers;
@@ -86,9 +87,9 @@ async fn the_largest_dead_letter_can_be_sent() {
     let (code, detail) = ("TOO_LARGE", "a test");
     let diagnosis = Diagnosis { topic: "test", partition: 0, offset: 0, code, detail, at: Micros(0) };
     let value = vec![b'x'; 2 * MAX_PRODUCED_BYTES];
-    let letter = DeadLetter::new(&diagnosis, Some(b"test".to_vec()), Some(value), Vec::new());
+    let letter = DeadLetter::new(&diagnosis, Some(b"test".to_vec()), Some(value), Headers::new());
     let producer: FutureProducer = producer(&brokers, "test", Batching::Grouped).create().unwrap();
-    let headers = to_headers(letter.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
+    let headers = to_headers(&letter.headers);
     let record = FutureRecord::to(DEAD_LETTERS)
         .key(letter.key.as_ref().unwrap())
         .payload(letter.value.as_ref().unwrap())

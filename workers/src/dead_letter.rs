@@ -112,7 +112,7 @@ fn without_nul(text: &str) -> String {
 
 /// `[[name, value in base64], …]`, in order: header values are bytes.
 fn headers_as_json(delivery: &Delivery) -> Result<String, Trouble> {
-    let encoded = |(name, value): &(String, Vec<u8>)| (without_nul(name), STANDARD.encode(value));
+    let encoded = |(name, value)| (without_nul(name), STANDARD.encode(value));
     let headers: Vec<(String, String)> = delivery.headers.iter().map(encoded).collect();
     serde_json::to_string(&headers).map_err(|error| Trouble::Poison(error.to_string()))
 }

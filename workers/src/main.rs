@@ -6,6 +6,10 @@ use std::time::Duration;
 use service::exit::{Exit, Stop};
 use workers::process::{Args, run};
 
+/// Most of what this process does is make and drop small values, which the system's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let args: Args = service::settings::parse();
     Exit::of(start(args)).into()

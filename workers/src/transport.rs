@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
+use service::headers::Headers;
 
 /// A message that was read.
 #[derive(Debug, Clone)]
@@ -18,7 +19,7 @@ pub struct Delivery {
     pub offset: i64,
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
-    pub headers: Vec<(String, Vec<u8>)>,
+    pub headers: Headers,
 }
 
 /// A message to send: a reply or a dead letter.
@@ -28,7 +29,7 @@ pub struct Outgoing {
     /// Decides the partition.
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
-    pub headers: Vec<(String, Vec<u8>)>,
+    pub headers: Headers,
 }
 
 /// A place in a partition.

@@ -4,13 +4,13 @@ pub mod kafka;
 pub mod local;
 mod unacked;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use saga_model::SagaId;
 use saga_model::ids::ShardId;
 use saga_model::state::CommandRef;
+use service::headers::Headers;
 
 /// Topics that the engine itself names; those of commands and events stand in the definitions.
 pub mod topics {
@@ -26,7 +26,7 @@ pub struct Outgoing {
     /// Fixed for a reply that is passed on to its right partition.
     pub partition: Option<i32>,
     pub value: Option<Vec<u8>>,
-    pub headers: Vec<(Cow<'static, str>, Vec<u8>)>,
+    pub headers: Headers,
     pub class: Class,
     /// Comes back with the acknowledgement.
     pub ticket: Ticket,
@@ -69,7 +69,7 @@ pub struct Incoming {
     pub offset: i64,
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
-    pub headers: Vec<(String, Vec<u8>)>,
+    pub headers: Headers,
 }
 
 /// What a partition of a command topic holds, and how far its workers' group has come.

@@ -63,7 +63,7 @@ pub fn judge(
     actor: &Actor,
     now: Micros,
 ) -> Judged {
-    let saga = record.map(|record| &record.saga);
+    let saga = record.map(|record| &*record.saga);
     catch_unwind(AssertUnwindSafe(|| advance(definition, saga, event, actor, now))).map_err(|panic| {
         let said = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
@@ -126,12 +126,12 @@ impl Draft {
         match self.index.get(&saga.id) {
             Some(index) => {
                 let member = &mut self.members[*index];
-                member.record.saga = saga;
+                member.record.saga = Arc::new(saga);
                 member.transitions.push((row, effects));
             }
             None => {
                 self.index.insert(saga.id, self.members.len());
-                let record = SagaRecord { saga, origin: record.origin.clone() };
+                let record = SagaRecord { saga: Arc::new(saga), origin: record.origin.clone() };
                 self.members.push(Member {
                     record,
                     definition: definition.clone(),

@@ -191,7 +191,7 @@ impl Core {
                     business_key: submission.business_key.clone(),
                     traceparent: submission.traceparent.clone(),
                 };
-                let record = SagaRecord { saga: transition.saga.clone(), origin: Arc::new(origin) };
+                let record = SagaRecord { saga: Arc::new(transition.saga.clone()), origin: Arc::new(origin) };
                 draft.start(record, definition, shard, index, *transition);
                 if let Some(keyed) = &submission.key {
                     let record = KeyRecord { saga: id, fingerprint: keyed.fingerprint.clone() };

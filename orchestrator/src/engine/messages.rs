@@ -1,6 +1,5 @@
 //! The messages of a transition: commands, domain events, dead letters.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use saga_model::history::{Emitted, Row};
@@ -14,10 +13,6 @@ use service::kafka::{self, Diagnosis};
 use super::trace;
 use crate::bus::{Class, Incoming, Outgoing, Ticket, topics};
 use crate::store::rows::{DeadLetter, SagaRecord};
-
-fn headers(event: &CloudEvent<'_>) -> Vec<(Cow<'static, str>, Vec<u8>)> {
-    event.headers().into_iter().map(|(name, value)| (Cow::Borrowed(name), value)).collect()
-}
 
 fn key(saga: SagaId) -> Option<Vec<u8>> {
     Some(saga.to_string().into_bytes())
@@ -46,7 +41,7 @@ pub fn command(
         key: key(saga.id),
         partition: None,
         value: Some(value),
-        headers: headers(&event),
+        headers: event.headers(),
         class: Class::Command,
         ticket: Ticket { command: Some((saga.id, command)), ..ticket },
     })
@@ -79,7 +74,7 @@ pub fn domain_event(
         key: key(saga),
         partition: None,
         value: Some(value),
-        headers: headers(&event),
+        headers: event.headers(),
         class: Class::Event,
         ticket,
     })
@@ -96,7 +91,7 @@ pub fn dead_letter(letter: &DeadLetter, ticket: Ticket) -> Outgoing {
         key,
         partition: None,
         value,
-        headers: headers.into_iter().map(|(name, value)| (Cow::Owned(name), value)).collect(),
+        headers,
         class: Class::Event,
         ticket,
     }
@@ -109,7 +104,7 @@ pub fn passed_on(reply: &Incoming, to: ShardId, ticket: Ticket) -> Outgoing {
         key: reply.key.clone(),
         partition: Some(i32::from(to.0)),
         value: reply.value.clone(),
-        headers: reply.headers.iter().map(|(name, value)| (Cow::Owned(name.clone()), value.clone())).collect(),
+        headers: reply.headers.clone(),
         class: Class::Command,
         ticket,
     }

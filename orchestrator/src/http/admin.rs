@@ -8,6 +8,8 @@ mod audit;
 mod body;
 mod call;
 
+use std::sync::Arc;
+
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use saga_model::event::{Action, Verb};
@@ -26,7 +28,7 @@ pub use call::Call;
 use audit::Recorded;
 
 /// `POST /admin/sagas/{id}/{action}`
-pub async fn act(api: Api, action: Action, call: Call) -> Response {
+pub async fn act(api: Arc<Api>, action: Action, call: Call) -> Response {
     match prepare(&api, action, &call).await {
         Ok((verb, request)) => put(&api, &verb, request, &call).await,
         Err(problem) => problem.into_response(),

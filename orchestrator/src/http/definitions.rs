@@ -1,5 +1,7 @@
 //! `/definitions`: what can be started.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
@@ -13,7 +15,7 @@ use super::answer::Answer;
 use super::path::PathName;
 
 /// `GET /definitions`
-pub async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, Problem> {
+pub async fn list(State(api): State<Arc<Api>>, uri: Uri) -> Result<Response, Problem> {
     #[derive(Serialize)]
     struct All<'a> {
         definitions: Vec<DefinitionView<'a>>,
@@ -25,7 +27,7 @@ pub async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, Problem>
 }
 
 /// `GET /definitions/{name}`
-pub async fn read(State(api): State<Api>, PathName(name): PathName, uri: Uri) -> Result<Response, Problem> {
+pub async fn read(State(api): State<Arc<Api>>, PathName(name): PathName, uri: Uri) -> Result<Response, Problem> {
     no_query(&uri)?;
     let (_, definition) = api.engine.definitions().active(&name).ok_or_else(|| unknown(&name))?;
     Ok(Answer::of(StatusCode::OK, &DefinitionView::of(&definition))?.done())

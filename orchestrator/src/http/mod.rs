@@ -39,7 +39,6 @@ const PATIENCE: Duration = Duration::from_secs(4);
 const LAST_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What the routes stand on.
-#[derive(Clone)]
 pub struct Api {
     pub engine: Engine,
     pub keys: Arc<ApiKeys>,
@@ -68,7 +67,8 @@ impl From<Router> for More {
 /// All routes, complete with what surrounds them.
 pub fn router(api: Api, more: impl Into<More>) -> Router {
     let More { routes: more, records, audit } = more.into();
-    let Api { keys, metrics, health, .. } = &api;
+    let api = Arc::new(api);
+    let Api { keys, metrics, health, .. } = &*api;
     let mut routes = Router::new()
         .route("/orders", get(orders::list).post(orders::create))
         .route("/orders/{id}", get(orders::read))
@@ -78,7 +78,7 @@ pub fn router(api: Api, more: impl Into<More>) -> Router {
         .route("/definitions/{id}", get(definitions::read));
     for action in Action::ALL {
         let path = format!("/admin/sagas/{{id}}/{}", action.as_str());
-        routes = routes.route(&path, post(move |State(api): State<Api>, call| admin::act(api, action, call)));
+        routes = routes.route(&path, post(move |State(api): State<Arc<Api>>, call| admin::act(api, action, call)));
     }
     let routes = routes.with_state(api.clone()).merge(more).merge(health.routes()).merge(metrics.routes());
     let guarded = guard(routes, keys.clone(), is_keyless);

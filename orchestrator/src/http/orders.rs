@@ -1,5 +1,7 @@
 //! `/orders`: the shop's own service. An order is its saga, seen another way.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
@@ -16,7 +18,7 @@ use super::{Api, view};
 
 /// `POST /orders`
 pub async fn create(
-    State(api): State<Api>,
+    State(api): State<Arc<Api>>,
     caller: Caller,
     trace: RequestTrace,
     uri: Uri,
@@ -34,7 +36,7 @@ pub async fn create(
 }
 
 /// `GET /orders/{id}`
-pub async fn read(State(api): State<Api>, PathId(id): PathId, uri: Uri) -> Result<Response, Problem> {
+pub async fn read(State(api): State<Arc<Api>>, PathId(id): PathId, uri: Uri) -> Result<Response, Problem> {
     no_query(&uri)?;
     let record = api.saga(id.into()).await?;
     let order = match &record {
@@ -46,7 +48,7 @@ pub async fn read(State(api): State<Api>, PathId(id): PathId, uri: Uri) -> Resul
 }
 
 /// `GET /orders?userId=`
-pub async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, Problem> {
+pub async fn list(State(api): State<Arc<Api>>, uri: Uri) -> Result<Response, Problem> {
     let mut query = Query::of(&uri);
     let user = query.required_uuid("userId");
     let page = query.number("page", 0..=MAX_PAGE);

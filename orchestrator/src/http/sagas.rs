@@ -1,5 +1,6 @@
 //! `/sagas`: starting any definition, and looking at a saga.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -22,7 +23,7 @@ use super::{Api, definitions, orders};
 use crate::store::rows::SagaRecord;
 
 /// `GET /sagas/{id}`
-pub async fn read(State(api): State<Api>, PathId(id): PathId, uri: Uri) -> Result<Response, Problem> {
+pub async fn read(State(api): State<Arc<Api>>, PathId(id): PathId, uri: Uri) -> Result<Response, Problem> {
     let mut query = Query::of(&uri);
     let wait = query.optional("wait", wait);
     let wait = query.finish(|| Some(wait.unwrap_or_default()))?;
@@ -31,7 +32,7 @@ pub async fn read(State(api): State<Api>, PathId(id): PathId, uri: Uri) -> Resul
 }
 
 /// `GET /sagas/{id}/history`
-pub async fn history(State(api): State<Api>, PathId(id): PathId, uri: Uri) -> Result<Response, Problem> {
+pub async fn history(State(api): State<Arc<Api>>, PathId(id): PathId, uri: Uri) -> Result<Response, Problem> {
     no_query(&uri)?;
     let record = api.saga(id.into()).await?.ok_or_else(|| unknown(id.into()))?;
     let definition = api.definition_of(&record).await?;
@@ -41,7 +42,7 @@ pub async fn history(State(api): State<Api>, PathId(id): PathId, uri: Uri) -> Re
 
 /// `POST /sagas/{definition}`
 pub async fn start(
-    State(api): State<Api>,
+    State(api): State<Arc<Api>>,
     caller: Caller,
     trace: RequestTrace,
     PathName(name): PathName,

@@ -9,16 +9,17 @@ use saga_model::history::Row;
 use saga_model::ids::ShardId;
 use saga_model::json::RawJson;
 use saga_model::state::Saga;
+use service::headers::Headers;
 use uuid::Uuid;
 
 /// The row of a definition with its policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DefinitionId(pub i64);
 
-/// A saga with what never changes about it.
+/// A saga with what never changes about it. A state, once made, is shared and not changed: copies cost nothing.
 #[derive(Debug, Clone)]
 pub struct SagaRecord {
-    pub saga: Saga,
+    pub saga: Arc<Saga>,
     pub origin: Arc<Origin>,
 }
 
@@ -186,7 +187,7 @@ pub struct DeadLetter {
     /// None for a message without a value (column `value` is nullable).
     pub value: Option<Vec<u8>>,
     /// Original headers, in order.
-    pub headers: Vec<(String, Vec<u8>)>,
+    pub headers: Headers,
     pub code: String,
     pub detail: String,
     pub saga: Option<SagaId>,

@@ -284,7 +284,7 @@ pub async fn awkward_texts_are_stored(store: AnyStore) {
     batch.dead_letters = vec![dead_letter(1)];
     batch.dead_letters[0].detail = "nul \0".to_owned();
     batch.dead_letters[0].value = None;
-    batch.dead_letters[0].headers = vec![("na\0me".to_owned(), vec![0])];
+    batch.dead_letters[0].headers = [("na\0me", [0])].into_iter().collect();
     assert_eq!(owner.commit(&batch).await.unwrap(), Committed::All);
     let id = write.record.saga.id;
     assert_eq!(shard_of(id), ZERO);

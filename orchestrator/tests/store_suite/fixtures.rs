@@ -72,7 +72,7 @@ pub fn saga(id: SagaId) -> SagaWrite {
     };
     SagaWrite {
         record: SagaRecord {
-            saga: Saga {
+            saga: Arc::new(Saga {
                 id,
                 secret: Secret(u128::MAX - 7),
                 phase: Phase::Forward,
@@ -85,7 +85,7 @@ pub fn saga(id: SagaId) -> SagaWrite {
                 created_at: now,
                 updated_at: now,
                 ignored: Vec::new(),
-            },
+            }),
             origin: Arc::new(Origin {
                 definition: DefinitionId(1),
                 input: raw(r#"{"userId":"11111111-1111-1111-1111-111111111111","amount":499.90,"a":1,"a":2}"#),
@@ -235,7 +235,7 @@ pub fn dead_letter(offset: i64) -> DeadLetter {
         offset,
         key: Some(vec![0, 255]),
         value: Some(b"\0not json".to_vec()),
-        headers: vec![("b".to_owned(), vec![0, 1, 255]), ("a".to_owned(), Vec::new()), ("b".to_owned(), vec![9])],
+        headers: [("b", &[0, 1, 255][..]), ("a", &[]), ("b", &[9])].into_iter().collect(),
         code: "NOT_JSON".to_owned(),
         detail: "expected a value at column 1".to_owned(),
         saga: Some(id_in(ShardId(2))),

@@ -26,15 +26,13 @@ pub(super) const UNMATCHED: &str = "unmatched";
 /// Every refusal leaves as a problem document about its path, also those of the router itself and those that a
 /// panic in a handler ends in; each request is counted and traced under its route.
 pub fn edge(routes: Router, metrics: HttpMetrics) -> Router {
-    // Layers of the router run once the route is known; the last one is the outermost.
+    // Layers of the router run once the route is known; the last one is the outermost. Each costs every request some
+    // microseconds: what always goes together (count, trace, long URIs) is one.
     let routes = routes
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn(refuse_long_uri))
-        .layer(from_fn(trace))
         .layer(from_fn(move |request, next| count(metrics.clone(), request, next)));
-    // These run around the router, so that they see what it says by itself (404, and 405 with its Allow).
-    let around = ServiceBuilder::new().layer(from_fn(write_problems)).layer(from_fn(take_what_comes));
-    Router::new().fallback_service(around.service(routes))
+    // This runs around the router, so that it sees what it says by itself (404, and 405 with its Allow).
+    Router::new().fallback_service(ServiceBuilder::new().layer(from_fn(write_problems)).service(routes))
 }
 
 /// The problem that a response is, if it refuses: for what stands between the routes and the edge (an audit).
@@ -44,7 +42,7 @@ pub fn refusal(response: &Response) -> Option<Problem> {
 
 async fn write_problems(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
-    let mut response = next.run(request).await;
+    let mut response = take_what_comes(request, next).await;
     if let Some(problem) = of_refusal(&response) {
         problem.instance(path).write_to(&mut response);
     }
@@ -54,12 +52,12 @@ async fn write_problems(request: Request, next: Next) -> Response {
 async fn count(metrics: HttpMetrics, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let (route, method) = (route_of(&request), request.method().clone());
-    let response = next.run(request).await;
+    let response = trace(request, next).await;
     metrics.count(&route, &method, response.status(), begun.elapsed());
     response
 }
 
-async fn refuse_long_uri(request: Request, next: Next) -> Response {
+pub(super) async fn refuse_long_uri(request: Request, next: Next) -> Response {
     let length = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
     if length > MAX_URI_BYTES {
         return Problem::new(Code::UriTooLong, format!("An URI has at most {MAX_URI_BYTES} bytes")).into_response();

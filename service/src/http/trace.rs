@@ -9,7 +9,7 @@ use tracing::field::Empty;
 use tracing::{Instrument, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::edge::route_of;
+use super::edge::{refuse_long_uri, route_of};
 use crate::keys::is_keyless;
 use crate::traceparent::TraceParent;
 
@@ -29,7 +29,7 @@ impl<S: Sync> FromRequestParts<S> for RequestTrace {
 pub(super) async fn trace(mut request: Request, next: Next) -> Response {
     // What asks every few seconds whether we are well would bury what is worth seeing.
     if is_keyless(request.uri().path()) {
-        return next.run(request).await;
+        return refuse_long_uri(request, next).await;
     }
     let incoming = TraceParent::from_headers(request.headers());
     let (method, route) = (request.method().as_str(), route_of(&request));
@@ -50,7 +50,7 @@ pub(super) async fn trace(mut request: Request, next: Next) -> Response {
     }
     let own = TraceParent::of(&span.context());
     request.extensions_mut().insert(RequestTrace(own.or(incoming)));
-    let response = next.run(request).instrument(span.clone()).await;
+    let response = refuse_long_uri(request, next).instrument(span.clone()).await;
     span.record("http.response.status_code", i64::from(response.status().as_u16()));
     if response.status().is_server_error() {
         span.record("otel.status_code", "ERROR");

@@ -3,7 +3,7 @@
 use saga_model::Micros;
 
 use super::config::MAX_PRODUCED_BYTES;
-use crate::cloudevents::Header;
+use crate::headers::Headers;
 
 /// Where a message was read and what is wrong with it: what the `dl_` headers say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct DeadLetter {
     pub key: Option<Vec<u8>>,
     /// `None` for a message that had none (a tombstone).
     pub value: Option<Vec<u8>>,
-    pub headers: Vec<Header>,
+    pub headers: Headers,
 }
 
 impl DeadLetter {
@@ -30,26 +30,25 @@ impl DeadLetter {
     ///
     /// A message that our producers could not send on (a compressed one can be larger than any limit once it is
     /// unpacked) is cut, and `dl_detail` says so: no message may stop its partition.
-    pub fn new(diagnosis: &Diagnosis<'_>, key: Option<Vec<u8>>, value: Option<Vec<u8>>, headers: Vec<Header>) -> Self {
+    pub fn new(diagnosis: &Diagnosis<'_>, key: Option<Vec<u8>>, value: Option<Vec<u8>>, headers: Headers) -> Self {
         let mut letter = Self { key, value, headers };
         let mut detail = diagnosis.detail.to_owned();
         let whole = letter.size();
         if letter.cut_to(MAX_PRODUCED_BYTES - ROOM_FOR_OURS) {
             detail = format!("{detail} (the message was cut: it had {whole} bytes with its key and headers)");
         }
-        let mut add = |name: &str, value: String| letter.headers.push((name.to_owned(), value.into_bytes()));
-        add("dl_topic", diagnosis.topic.to_owned());
-        add("dl_partition", diagnosis.partition.to_string());
-        add("dl_offset", diagnosis.offset.to_string());
-        add("dl_code", diagnosis.code.to_owned());
-        add("dl_detail", shortened(detail));
-        add("dl_at", diagnosis.at.to_string());
+        letter.headers.push_text("dl_topic", diagnosis.topic);
+        letter.headers.push_text("dl_partition", diagnosis.partition);
+        letter.headers.push_text("dl_offset", diagnosis.offset);
+        letter.headers.push_text("dl_code", diagnosis.code);
+        letter.headers.push_text("dl_detail", shortened(detail));
+        letter.headers.push_text("dl_at", diagnosis.at);
         letter
     }
 
     /// What it takes, in bytes: key, value and headers.
     pub fn size(&self) -> usize {
-        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len() + PER_HEADER).sum();
+        let headers = self.headers.bytes() + self.headers.len() * PER_HEADER;
         self.key.as_ref().map_or(0, Vec::len) + self.value.as_ref().map_or(0, Vec::len) + headers
     }
 
@@ -64,8 +63,8 @@ impl DeadLetter {
             value.truncate(keep);
         }
         while over > 0 {
-            let Some((name, value)) = self.headers.pop() else { break };
-            over = over.saturating_sub(name.len() + value.len() + PER_HEADER);
+            let Some(bytes) = self.headers.pop() else { break };
+            over = over.saturating_sub(bytes + PER_HEADER);
         }
         if let Some(key) = &mut self.key {
             key.truncate(key.len().saturating_sub(over));
@@ -90,9 +89,8 @@ fn shortened(mut detail: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cloudevents::text;
 
-    fn letter(key: usize, value: usize, headers: Vec<Header>, detail: &str) -> DeadLetter {
+    fn letter(key: usize, value: usize, headers: Headers, detail: &str) -> DeadLetter {
         let (topic, code) = ("saga.replies", "NOT_JSON");
         let diagnosis = Diagnosis { topic, partition: 3, offset: 42, code, detail, at: Micros(0) };
         DeadLetter::new(&diagnosis, Some(vec![b'k'; key]), Some(vec![b'v'; value]), headers)
@@ -100,10 +98,10 @@ mod tests {
 
     #[test]
     fn keeps_the_message_and_says_why() {
-        let theirs = vec![("dl_code".to_owned(), b"older".to_vec()), ("x".to_owned(), vec![0xff])];
-        let letter = letter(36, 100, theirs.clone(), "not valid JSON");
+        let theirs: [(&str, &[u8]); 2] = [("dl_code", b"older"), ("x", &[0xff])];
+        let letter = letter(36, 100, theirs.into_iter().collect(), "not valid JSON");
         assert_eq!((letter.key.as_ref().map(Vec::len), letter.value.as_ref().map(Vec::len)), (Some(36), Some(100)));
-        assert_eq!(letter.headers[..2], theirs);
+        assert!(letter.headers.iter().take(2).eq(theirs));
         for (name, value) in [
             ("dl_topic", "saga.replies"),
             ("dl_partition", "3"),
@@ -112,33 +110,33 @@ mod tests {
             ("dl_detail", "not valid JSON"),
             ("dl_at", "1970-01-01T00:00:00.000000Z"),
         ] {
-            assert_eq!(text(&letter.headers, name), Some(value));
+            assert_eq!(letter.headers.text(name), Some(value));
         }
     }
 
     #[test]
     fn is_never_too_large_to_be_sent() {
         let large = 3 * MAX_PRODUCED_BYTES;
-        let headers = || vec![("h".to_owned(), vec![b'h'; large]), ("small".to_owned(), vec![])];
+        let headers = || [("h", vec![b'h'; large]), ("small", vec![])].into_iter().collect();
         for letter in [
-            letter(36, large, vec![], "x"),
+            letter(36, large, Headers::new(), "x"),
             letter(large, large, headers(), "x"),
             letter(36, 10, headers(), &"é".repeat(large)),
-            letter(large, 0, vec![], "x"),
+            letter(large, 0, Headers::new(), "x"),
         ] {
             assert!(letter.size() <= MAX_PRODUCED_BYTES, "{}", letter.size());
         }
-        let letter = letter(36, large, vec![("kept".to_owned(), vec![])], "too large");
+        let letter = letter(36, large, [("kept", "")].into_iter().collect(), "too large");
         assert_eq!(letter.key.as_ref().map(Vec::len), Some(36));
         assert!(letter.value.as_ref().is_some_and(|value| value.len() > MAX_PRODUCED_BYTES - 10_000));
-        assert_eq!(letter.headers[0].0, "kept");
-        assert!(text(&letter.headers, "dl_detail").unwrap().contains("was cut: it had 6291512 bytes"));
+        assert_eq!(letter.headers.text("kept"), Some(""));
+        assert!(letter.headers.text("dl_detail").unwrap().contains("was cut: it had 6291512 bytes"));
     }
 
     #[test]
     fn a_message_of_ordinary_size_is_whole() {
-        let letter = letter(36, 1_048_588, vec![], "x");
+        let letter = letter(36, 1_048_588, Headers::new(), "x");
         assert_eq!(letter.value.map(|value| value.len()), Some(1_048_588));
-        assert!(!text(&letter.headers, "dl_detail").unwrap().contains("cut"));
+        assert!(!letter.headers.text("dl_detail").unwrap().contains("cut"));
     }
 }

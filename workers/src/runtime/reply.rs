@@ -26,6 +26,10 @@ pub(super) fn reply<T>(item: &Item<T>, answer: &Answer, at: Micros) -> Result<Ou
         sequence: None,
         trace: item.span.as_ref().map(PlannedSpan::place).or(item.sent_from),
     };
-    let headers = event.headers().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    Ok(Outgoing { topic: topics::REPLIES, key: Some(saga.to_string().into_bytes()), value: Some(value), headers })
+    Ok(Outgoing {
+        topic: topics::REPLIES,
+        key: Some(saga.to_string().into_bytes()),
+        value: Some(value),
+        headers: event.headers(),
+    })
 }

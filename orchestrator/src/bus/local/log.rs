@@ -59,7 +59,13 @@ mod tests {
     use super::*;
 
     fn message(text: &str) -> Incoming {
-        Incoming { partition: 0, offset: 0, key: None, value: Some(text.as_bytes().to_vec()), headers: Vec::new() }
+        Incoming {
+            partition: 0,
+            offset: 0,
+            key: None,
+            value: Some(text.as_bytes().to_vec()),
+            headers: service::headers::Headers::new(),
+        }
     }
 
     fn offsets(messages: &[Incoming]) -> Vec<i64> {

@@ -95,9 +95,8 @@ impl LocalBus {
     fn put(&self, state: &mut State, message: Outgoing) -> Option<Ack> {
         let Outgoing { topic, key, partition, value, headers, class, ticket } = message;
         let partition = partition.unwrap_or_else(|| self.partition(key.as_deref()));
-        let headers = || headers.into_iter().map(|(name, value)| (name.into_owned(), value)).collect();
         if topic.as_ref() == topics::REPLIES {
-            let offset = state.reply(Incoming { partition, offset: 0, key, value, headers: headers() });
+            let offset = state.reply(Incoming { partition, offset: 0, key, value, headers });
             return Some(Ack { ticket, partition, offset });
         }
         let to = state.topic(&topic, self.partitions);
@@ -105,7 +104,7 @@ impl LocalBus {
             return Some(Ack { ticket, partition, offset: to.pass(partition) });
         }
         let later = (class == Class::Event).then_some(ticket);
-        let offset = to.keep(Delivery { topic, partition, offset: 0, key, value, headers: headers() }, later);
+        let offset = to.keep(Delivery { topic, partition, offset: 0, key, value, headers }, later);
         later.is_none().then_some(Ack { ticket, partition, offset })
     }
 }

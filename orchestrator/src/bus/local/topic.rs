@@ -143,7 +143,14 @@ mod tests {
     }
 
     fn delivery(partition: i32) -> Delivery {
-        Delivery { topic: Arc::from("t"), partition, offset: 0, key: None, value: None, headers: Vec::new() }
+        Delivery {
+            topic: Arc::from("t"),
+            partition,
+            offset: 0,
+            key: None,
+            value: None,
+            headers: service::headers::Headers::new(),
+        }
     }
 
     fn ticket(shard_seq: u64) -> Ticket {

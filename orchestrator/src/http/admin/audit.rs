@@ -3,6 +3,7 @@
 //! A request that was put to a saga's owner is its own record. This layer stands around the door and all routes,
 //! and records the rest: no key, the wrong key, no such path, no such saga, a body that cannot be read.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
@@ -27,7 +28,7 @@ use crate::store::rows::{AdminRequest, RequestStatus};
 pub struct Recorded;
 
 /// Puts the audit around all routes, their door included. It leaves the paths alone that `others` record.
-pub fn audited(routes: Router, api: Api, others: fn(&str) -> bool) -> Router {
+pub fn audited(routes: Router, api: Arc<Api>, others: fn(&str) -> bool) -> Router {
     routes.layer(from_fn(move |request: Request, next: Next| {
         let api = api.clone();
         async move {
@@ -47,7 +48,7 @@ fn concerns(request: &Request) -> bool {
     admin && (request.method() == Method::POST || request.method() == Method::PUT)
 }
 
-async fn record(api: Api, request: Request, next: Next) -> Response {
+async fn record(api: Arc<Api>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let (parts, body) = request.into_parts();
     let (reason, body) = look_at(&parts, body).await;

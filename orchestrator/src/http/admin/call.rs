@@ -1,5 +1,7 @@
 //! A request to do something to a saga, before its body is looked into.
 
+use std::sync::Arc;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 
@@ -20,10 +22,10 @@ pub struct Call {
     pub body: Bytes,
 }
 
-impl FromRequest<Api> for Call {
+impl FromRequest<Arc<Api>> for Call {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+    async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
         let PathId(id) = PathId::from_request_parts(&mut parts, api).await?;
         let caller = Caller::from_request_parts(&mut parts, api).await?;

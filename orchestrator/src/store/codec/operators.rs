@@ -111,7 +111,7 @@ fn read_dead_letter_status(word: &str) -> Result<DeadLetterStatus> {
 /// The row of a dead letter.
 pub fn dead_letter_row(letter: &DeadLetter) -> Result<dead_letter::Model> {
     let headers: Vec<(&str, String)> =
-        letter.headers.iter().map(|(name, value)| (name.as_str(), STANDARD.encode(value))).collect();
+        letter.headers.iter().map(|(name, value)| (name, STANDARD.encode(value))).collect();
     Ok(dead_letter::Model {
         id: letter.id,
         topic: letter.topic.clone(),

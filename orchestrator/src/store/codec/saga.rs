@@ -22,7 +22,7 @@ pub fn row(write: &SagaWrite) -> Result<Model> {
         user_id: origin.user_id,
         business_key: origin.business_key.clone(),
         input: origin.input.get().to_owned(),
-        state: json(what, saga)?,
+        state: json(what, &**saga)?,
         status: word(what, &saga.status())?,
         order_status: word(what, &saga.order)?,
         active: !saga.phase.is_final(),
@@ -43,7 +43,7 @@ pub fn record(row: Model) -> Result<SagaRecord> {
     let saga: Saga = serde_json::from_str(&row.state).map_err(|error| refused(format_args!("saga {id}"), error))?;
     let input = RawJson::from_string(row.input).map_err(|error| refused(format_args!("saga {id}"), error))?;
     Ok(SagaRecord {
-        saga,
+        saga: Arc::new(saga),
         origin: Arc::new(Origin {
             definition: DefinitionId(row.definition_id),
             input,

@@ -107,7 +107,10 @@ impl State {
         let partition = i32::from(shard.0);
         let offset = self.put("saga.replies", partition);
         let key = Some(command.saga_id.to_string().into_bytes());
-        self.replies.push_back((shard, Incoming { partition, offset, key, value: Some(value), headers: Vec::new() }));
+        self.replies.push_back((
+            shard,
+            Incoming { partition, offset, key, value: Some(value), headers: service::headers::Headers::new() },
+        ));
     }
 }
 

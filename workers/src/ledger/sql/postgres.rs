@@ -49,8 +49,9 @@ const RECORD: &str = "\
 UPDATE worker_ledger l SET status = coalesce(r.status, l.status), unsettled = l.unsettled AND r.status IS NULL, \
     lease_until = 0, undone = r.undone, output = r.output, error_code = r.error_code, \
     error_message = r.error_message, trace = coalesce(r.trace, l.trace) \
-FROM unnest($1::uuid[], $2::text[], $3::int2[], $4::bool[], $5::text[], $6::text[], $7::text[], $8::text[]) \
-    AS r(saga_id, step, status, undone, output, error_code, error_message, trace) \
+FROM (SELECT unnest($1::uuid[]) AS saga_id, unnest($2::text[]) AS step, unnest($3::int2[]) AS status, \
+    unnest($4::bool[]) AS undone, unnest($5::text[]) AS output, unnest($6::text[]) AS error_code, \
+    unnest($7::text[]) AS error_message, unnest($8::text[]) AS trace) AS r \
 WHERE l.saga_id = r.saga_id AND l.step = r.step AND l.claim = $9 AND l.status IN (0, 3) \
 RETURNING l.saga_id, l.step";
 

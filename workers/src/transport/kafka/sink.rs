@@ -66,7 +66,7 @@ impl Sink for KafkaSink {
         let parcel = Arc::new(Parcel::of(messages.len()));
         let client = self.client.read().unwrap_or_else(PoisonError::into_inner);
         for Outgoing { topic, key, value, headers } in messages {
-            let headers = to_headers(headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
+            let headers = to_headers(&headers);
             let topic = self.cluster.prefix.full(topic);
             hand_over(&client, &self.returns, Message { topic, key, value, headers, parcel: Arc::clone(&parcel) });
         }

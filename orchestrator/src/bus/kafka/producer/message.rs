@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
-use rdkafka::message::{BorrowedMessage, Header, Message as _, OwnedHeaders};
+use rdkafka::message::{BorrowedMessage, Message as _, OwnedHeaders};
+use service::kafka::to_headers;
 
 use crate::bus::{Outgoing, Ticket};
 
@@ -21,10 +22,7 @@ pub(super) struct Message {
 impl Message {
     /// From what was handed over.
     pub(super) fn new(outgoing: Outgoing) -> Self {
-        let mut headers = OwnedHeaders::new_with_capacity(outgoing.headers.len());
-        for (name, value) in &outgoing.headers {
-            headers = headers.insert(Header { key: name, value: Some(value) });
-        }
+        let headers = to_headers(&outgoing.headers);
         let Outgoing { key, value, partition, ticket, .. } = outgoing;
         Self { key, value, headers, partition, ticket }
     }
