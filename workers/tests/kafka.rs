@@ -142,7 +142,7 @@ async fn what_cannot_be_read_becomes_a_dead_letter() {
     town.send("payment.commands", Some("a key"), b"{\"sagaId\": 5}", &headers).await;
     let letter = letters.next().await;
     assert_eq!((letter.key.as_deref(), letter.value.as_deref()), (Some(&b"a key"[..]), Some(&b"{\"sagaId\": 5}"[..])));
-    assert_eq!(letter.headers[0], ("x".to_owned(), vec![0xff, 0]));
+    assert_eq!(letter.headers.iter().next(), Some(("x", &[0xff, 0][..])));
     assert_eq!(letter.header("dl_topic").as_deref(), Some("payment.commands"));
     assert_eq!(letter.header("dl_code").as_deref(), Some("WRONG_TYPE"));
     assert_eq!(letter.header("dl_offset").as_deref(), Some("0"));

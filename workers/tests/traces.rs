@@ -60,8 +60,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn traceparent(message: &Outgoing) -> String {
-    let found = message.headers.iter().find(|(name, _)| name == "traceparent");
-    String::from_utf8(found.unwrap().1.clone()).unwrap()
+    message.headers.text("traceparent").unwrap().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,7 +78,7 @@ async fn spans_stand_in_the_trace_of_the_saga() {
     for (n, ask) in [asked.clone(), asked.undo(), asked.attempt(2)].iter().enumerate() {
         let mut delivery = ask.delivery();
         let parent = format!("00-{trace}-000000000000000{}-01", n + 1);
-        delivery.headers.push(("traceparent".to_owned(), parent.into_bytes()));
+        delivery.headers.push("traceparent", parent.as_bytes());
         for sent in bench.handler.handle(vec![delivery]).await.unwrap() {
             sent.await;
         }

@@ -50,7 +50,7 @@ impl CommitLoop {
                 self.only_marks(draft, &batch, &mut part);
                 continue;
             }
-            match self.parts.store.commit(&batch).await {
+            match self.store(&batch).await {
                 Ok(Committed::All) => self.act(draft, &batch, part.inputs),
                 Ok(Committed::FenceLost(lost)) => {
                     self.drop_lost(lost);
@@ -101,17 +101,34 @@ impl CommitLoop {
         });
     }
 
-    async fn load(&self, inputs: &[Input]) -> Result<Loaded, StoreError> {
+    async fn load(&mut self, inputs: &[Input]) -> Result<Loaded, StoreError> {
         let missing = self.core.missing(inputs);
         if missing.is_empty() {
             return Ok(Loaded::new());
         }
+        self.leave();
         let records = self.parts.store.sagas(&missing).await?;
         Ok(records.into_iter().map(|record| (record.saga.id, record)).collect())
     }
 
+    /// Stores a batch. While the database works, the messages of the one before leave.
+    async fn store(&mut self, batch: &Batch) -> Result<Committed, StoreError> {
+        let departure = self.departure.take();
+        let (bus, acks) = (self.parts.bus.as_ref(), &*self.parts.acks);
+        let leave = async { departure.into_iter().for_each(|departure| departure.leave(bus, acks)) };
+        tokio::join!(self.parts.store.commit(batch), leave).0
+    }
+
+    /// The messages of the last batch leave now, if they have not left yet.
+    pub(super) fn leave(&mut self) {
+        if let Some(departure) = self.departure.take() {
+            departure.leave(self.parts.bus.as_ref(), &self.parts.acks);
+        }
+    }
+
     /// Nothing changed but how far replies were read; the store learns it by and by.
     fn only_marks(&mut self, draft: Draft, batch: &Batch, part: &mut Part) {
+        self.leave();
         self.parts.meters.read(&draft, &part.inputs);
         for (index, why) in draft.failed {
             answer(&mut part.inputs[index], Submitted::Failed(why));
@@ -129,8 +146,7 @@ impl CommitLoop {
             draft.ended.iter().for_each(|attempt| trace::make_span(&self.parts.tracer, attempt));
         }
         self.parts.watchers.stored(&draft);
-        let send = self.core.settle(draft, batch, &inputs);
-        self.parts.bus.send(send);
+        self.departure = Some(self.core.settle(draft, batch, &inputs));
         for (index, record) in stored {
             answer(&mut inputs[index], Submitted::Stored(Box::new(record)));
         }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::clock::Clock;
 use super::control::Control;
 use super::core::Core;
+use super::departure::Departure;
 use super::doubt::Doubt;
 use super::draft::Draft;
 use super::inbox::Inbox;
@@ -61,12 +62,14 @@ pub struct CommitLoop {
     pub(super) parts: Parts,
     pub(super) core: Core,
     pub(super) doubt: Doubt,
+    /// What the last batch sends, while more waits to be stored.
+    pub(super) departure: Option<Departure>,
     pub(super) shutdown: CancellationToken,
 }
 
 impl CommitLoop {
     pub fn new(parts: Parts, core: Core, doubt: Doubt, shutdown: CancellationToken) -> Self {
-        Self { parts, core, doubt, shutdown }
+        Self { parts, core, doubt, departure: None, shutdown }
     }
 
     /// Runs until shutdown; what is under way is finished.
@@ -83,6 +86,7 @@ impl CommitLoop {
         }
         // What came in before the end is still answered, and the last marks are stored.
         self.turn().await;
+        self.leave();
         self.store_marks(true).await;
     }
 
@@ -94,6 +98,9 @@ impl CommitLoop {
         self.parts.inbox.set_full(full);
         let admit = self.doubt.is_none() && self.core.owns_any() && !full;
         let taken = self.parts.inbox.take(admit);
+        if !taken.control.is_empty() {
+            self.leave();
+        }
         for control in taken.control {
             self.control(control).await;
         }
@@ -107,9 +114,13 @@ impl CommitLoop {
             }
         }
         if inputs.is_empty() {
+            self.leave();
             self.store_marks(false).await;
         } else {
             self.carry(inputs).await;
+        }
+        if !self.parts.inbox.waits(admit) {
+            self.leave();
         }
         self.parts.watchers.set_live(self.core.live(), self.core.waiting_topics());
     }

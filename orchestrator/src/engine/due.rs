@@ -7,6 +7,7 @@ use saga_model::state::{CommandRef, WakeUp};
 
 use super::core::{Barrier, Core};
 use super::input::Input;
+use super::messages;
 use super::settle::push;
 use super::taken::Waiting;
 use super::timers::TimerKind;
@@ -134,7 +135,7 @@ impl Core {
             && let Some(ticket) = self.ticket(live.shard, None)
         {
             tracing::debug!(saga.id = %saga, attempt = command.attempt, "A command was lost and is sent again");
-            push(send, self.command(&live.record, &live.definition, command, ticket), saga);
+            push(send, messages::command(&live.record, &live.definition, command, ticket), saga);
         }
     }
 }

@@ -38,6 +38,12 @@ struct Queues {
     closed: bool,
 }
 
+impl Queues {
+    fn wait(&self, admit: bool) -> bool {
+        !self.replies.is_empty() || !self.requests.is_empty() || (admit && !self.submissions.is_empty())
+    }
+}
+
 /// Closes an inbox when it is dropped, however the loop behind it has ended.
 pub struct Closing(pub Arc<Inbox>);
 
@@ -158,6 +164,11 @@ impl Inbox {
         self.filled.notified().await;
     }
 
+    /// Whether there is something that a turn would take into a commit.
+    pub fn waits(&self, admit: bool) -> bool {
+        self.lock().wait(admit)
+    }
+
     /// Takes what is there, up to a turn's worth. Submissions stay while `admit` is false.
     pub fn take(&self, admit: bool) -> Taken {
         let mut queues = self.lock();
@@ -173,8 +184,7 @@ impl Inbox {
                 queues.submissions.drain(..submissions).map(|submission| Input::Submission(Box::new(submission))),
             );
         }
-        let more =
-            !queues.replies.is_empty() || !queues.requests.is_empty() || (admit && !queues.submissions.is_empty());
+        let more = queues.wait(admit);
         drop(queues);
         if more {
             self.filled.notify_one();

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use saga_model::history::{Emitted, Row};
 use saga_model::ids::ShardId;
-use saga_model::state::CommandRef;
+use saga_model::state::{CommandRef, WakeUp};
 use saga_model::wire::{self, idempotency_key};
-use saga_model::{Definition, Micros, SagaId};
+use saga_model::{Definition, SagaId};
 use service::cloudevents::CloudEvent;
 use service::kafka::{self, Diagnosis};
 
@@ -26,10 +26,13 @@ pub fn command(
     record: &SagaRecord,
     definition: &Definition,
     command: CommandRef,
-    sent_at: Micros,
     ticket: Ticket,
 ) -> Result<Outgoing, serde_json::Error> {
     let saga = &record.saga;
+    let sent_at = match saga.wake_up(definition) {
+        Some(WakeUp::Reply { sent_at, .. }) => sent_at,
+        Some(WakeUp::Backoff { .. }) | None => saga.updated_at,
+    };
     let step = definition.step(command.step);
     let value = wire::command::write(definition, saga, &record.origin.input, command, ticket.epoch)?;
     let question = idempotency_key(saga.id, &step.name, command.round);

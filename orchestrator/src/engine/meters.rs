@@ -7,6 +7,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use saga_model::advance::Ignored;
 use saga_model::effect::Effect;
 use saga_model::state::{Hold, SagaStatus};
+use saga_model::{Definition, Saga};
 use service::metrics::{DeadLetterLabels, Metrics, Seconds};
 
 use super::core::{Core, Live};
@@ -81,12 +82,29 @@ impl Meters {
 
     /// Counts a draft that was stored; `core` is as it was before.
     pub(super) fn stored(&self, core: &Core, draft: &Draft, inputs: &[Input]) {
+        let (mut in_flight, mut commands) = (Tally::default(), Tally::default());
         for member in &draft.members {
-            self.member(core, member);
+            self.member(core, member, &mut in_flight);
+            for effect in member.transitions.iter().flat_map(|(_, effects)| effects) {
+                if let Effect::Send(command) = effect {
+                    commands.add((&*member.definition.step(command.step).name, command.kind.as_str()), 1);
+                }
+            }
         }
+        for ((definition, status), by) in in_flight.0 {
+            self.in_flight.get_or_create(&by_status(definition, status)).inc_by(by);
+        }
+        for ((step, kind), times) in commands.0 {
+            let labels = ByKind { step: step.to_owned(), kind: kind.to_owned() };
+            self.commands.get_or_create(&labels).inc_by(times);
+        }
+        let mut ended: Tally<_, Vec<f64>> = Tally::default();
         for attempt in &draft.ended {
-            let labels = ByKind { step: attempt.step.clone(), kind: attempt.command.kind.as_str().to_owned() };
-            self.step_duration.get_or_create(&labels).observe(seconds(attempt));
+            ended.group((&*attempt.step, attempt.command.kind.as_str())).push(seconds(attempt));
+        }
+        for ((step, kind), durations) in ended.0 {
+            let histogram = self.step_duration.get_or_create(&ByKind { step: step.to_owned(), kind: kind.to_owned() });
+            durations.into_iter().for_each(|seconds| histogram.observe(seconds));
         }
         for (_, letter) in &draft.dead_letters {
             let labels = DeadLetterLabels { topic: letter.topic.clone(), code: letter.code.clone() };
@@ -97,14 +115,18 @@ impl Meters {
 
     /// Counts the replies of a draft, also of one that stores nothing.
     pub(super) fn read(&self, draft: &Draft, inputs: &[Input]) {
+        let mut replies = Tally::default();
         for input in inputs {
             if let Input::Reply(reply) = input
                 && let Ok(message) = &reply.reading
                 && draft.known_steps.contains(&message.step)
             {
-                let labels = ByOutcome { step: message.step.clone(), outcome: message.outcome.as_str().to_owned() };
-                self.replies.get_or_create(&labels).inc();
+                replies.add((&*message.step, message.outcome.as_str()), 1);
             }
+        }
+        for ((step, outcome), times) in replies.0 {
+            let labels = ByOutcome { step: step.to_owned(), outcome: outcome.to_owned() };
+            self.replies.get_or_create(&labels).inc_by(times);
         }
         for (why, times) in &draft.ignored {
             if let Some(reason) = reason(*why) {
@@ -113,32 +135,23 @@ impl Meters {
         }
     }
 
-    fn member(&self, core: &Core, member: &Member) {
+    fn member<'a>(&self, core: &'a Core, member: &'a Member, in_flight: &mut Tally<(&'a str, SagaStatus), i64>) {
         let (saga, definition) = (&member.record.saga, member.definition.name());
         if member.submission.is_some() {
             self.started.get_or_create(&ByDefinition { definition: definition.to_owned() }).inc();
         }
-        if let Some(live) = core.sagas.get(&saga.id) {
-            self.weigh(live, -1);
+        let before = core.sagas.get(&saga.id);
+        if let Some(live) = before {
+            in_flight.add((live.definition.name(), live.record.saga.status()), -1);
+            self.weigh_stuck(&live.record.saga, &live.definition, -1);
         }
-        let status = saga.status();
-        if saga.phase.is_final() {
-            if core.sagas.contains_key(&saga.id) {
-                self.finished.get_or_create(&by_status(definition, status)).inc();
-                let took = saga.updated_at.since(saga.created_at) as f64 / 1e6;
-                self.duration.get_or_create(&ByDefinition { definition: definition.to_owned() }).observe(took);
-            }
-        } else {
-            self.in_flight.get_or_create(&by_status(definition, status)).inc();
-            if let Some(labels) = stuck_at(&member.record.saga, &member.definition) {
-                self.stuck.get_or_create(&labels).inc();
-            }
-        }
-        for effect in member.transitions.iter().flat_map(|(_, effects)| effects) {
-            if let Effect::Send(command) = effect {
-                let step = member.definition.step(command.step).name.clone();
-                self.commands.get_or_create(&ByKind { step, kind: command.kind.as_str().to_owned() }).inc();
-            }
+        if !saga.phase.is_final() {
+            in_flight.add((definition, saga.status()), 1);
+            self.weigh_stuck(saga, &member.definition, 1);
+        } else if before.is_some() {
+            self.finished.get_or_create(&by_status(definition, saga.status())).inc();
+            let took = saga.updated_at.since(saga.created_at) as f64 / 1e6;
+            self.duration.get_or_create(&ByDefinition { definition: definition.to_owned() }).observe(took);
         }
     }
 
@@ -146,9 +159,39 @@ impl Meters {
     pub(super) fn weigh(&self, live: &Live, by: i64) {
         let saga = &live.record.saga;
         self.in_flight.get_or_create(&by_status(live.definition.name(), saga.status())).inc_by(by);
-        if let Some(labels) = stuck_at(saga, &live.definition) {
+        self.weigh_stuck(saga, &live.definition, by);
+    }
+
+    fn weigh_stuck(&self, saga: &Saga, definition: &Definition, by: i64) {
+        if let Some(labels) = stuck_at(saga, definition) {
             self.stuck.get_or_create(&labels).inc_by(by);
         }
+    }
+}
+
+/// What is counted under each of a few labels: a batch has many members, and each look at a metric costs.
+struct Tally<K, V>(Vec<(K, V)>);
+
+impl<K, V> Default for Tally<K, V> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<K: PartialEq, V: Default> Tally<K, V> {
+    fn group(&mut self, key: K) -> &mut V {
+        let index = self.0.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
+            self.0.push((key, V::default()));
+            self.0.len() - 1
+        });
+        &mut self.0[index].1
+    }
+
+    fn add(&mut self, key: K, by: V)
+    where
+        V: std::ops::AddAssign,
+    {
+        *self.group(key) += by;
     }
 }
 
@@ -156,7 +199,7 @@ fn by_status(definition: &str, status: SagaStatus) -> ByStatus {
     ByStatus { definition: definition.to_owned(), status: status.as_str().to_owned() }
 }
 
-fn stuck_at(saga: &saga_model::Saga, definition: &saga_model::Definition) -> Option<ByStep> {
+fn stuck_at(saga: &Saga, definition: &Definition) -> Option<ByStep> {
     match &saga.hold {
         Hold::Stuck(stuck) => {
             let step = stuck.step.map(|step| definition.step(step).name.clone()).unwrap_or_default();

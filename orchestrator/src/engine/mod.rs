@@ -16,6 +16,7 @@ mod commit_loop;
 mod control;
 mod core;
 mod definitions;
+mod departure;
 mod doubt;
 mod draft;
 mod drafting;

@@ -74,7 +74,7 @@ impl Core {
                 if asked.get(&stored.saga) == Some(&stored.shard_seq)
                     && let Some(command) = pending(record, definition)
                 {
-                    push(&mut send, self.command(record, definition, command, ticket), stored.saga);
+                    push(&mut send, messages::command(record, definition, command, ticket), stored.saga);
                     sent_again.insert(stored.saga);
                 }
             }

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use saga_model::effect::Effect;
-use saga_model::history::Emitted;
 use saga_model::ids::ShardId;
 use saga_model::state::{CommandRef, Hold, WakeUp};
 use saga_model::{Definition, Micros, SagaId};
 
 use super::core::{Core, OwnedShard};
-use super::draft::{Draft, Member};
+use super::departure::{Departure, Leaving, left_out};
+use super::draft::Draft;
 use super::input::Input;
 use super::messages;
 use crate::bus::{Outgoing, Ticket};
@@ -91,57 +90,39 @@ impl Core {
         self.stored_at = now;
     }
 
-    /// A draft is stored: memory is replaced, timers are armed. Returns the messages to send.
-    pub fn settle(&mut self, draft: Draft, batch: &Batch, inputs: &[Input]) -> Vec<Outgoing> {
-        let mut send = Vec::new();
+    /// A draft is stored: memory is replaced, timers are armed. Returns what it sends.
+    pub fn settle(&mut self, draft: Draft, batch: &Batch, inputs: &[Input]) -> Departure {
+        let mut departure = Departure::default();
         self.marks_stored(batch, draft.now);
         for (index, shard) in &draft.passed_on {
             if let (Input::Reply(reply), Some(ticket)) =
                 (&inputs[*index], self.ticket(reply_shard(&inputs[*index]), None))
             {
-                send.push(messages::passed_on(&reply.incoming, *shard, ticket));
+                departure.first.push(messages::passed_on(&reply.incoming, *shard, ticket));
             }
         }
         for (shard, letter) in &draft.dead_letters {
-            send.extend(self.ticket(*shard, None).map(|ticket| messages::dead_letter(letter, ticket)));
+            departure.first.extend(self.ticket(*shard, None).map(|ticket| messages::dead_letter(letter, ticket)));
         }
         for member in draft.members {
-            self.publish(&member, &mut send);
-            let Member { record, definition, shard, .. } = member;
+            let (record, definition, shard) = (member.record.clone(), member.definition.clone(), member.shard);
+            let leaving = Leaving::of(member);
+            for (seq, messages) in leaving.rows() {
+                self.handed_over(shard, seq, messages);
+            }
+            departure.members.push(leaving);
             if record.saga.phase.is_final() {
                 self.forget(record.saga.id);
             } else {
                 self.remember(record, definition, shard, draft.now);
             }
         }
-        send
+        departure.epochs = self.shards.iter().map(|(shard, owned)| (*shard, owned.epoch)).collect();
+        departure
     }
 
     pub(super) fn ticket(&self, shard: ShardId, shard_seq: Option<u64>) -> Option<Ticket> {
         Some(Ticket { shard, epoch: self.epoch(shard)?, shard_seq, command: None })
-    }
-
-    fn publish(&mut self, member: &Member, send: &mut Vec<Outgoing>) {
-        for (position, (row, effects)) in member.transitions.iter().enumerate() {
-            let seq = member.first_seq + position as u64;
-            let before = send.len();
-            let Some(ticket) = self.ticket(member.shard, Some(seq)) else { return };
-            for effect in effects {
-                let made = match effect {
-                    // Only the latest command is still asked; an earlier one of the same turn has had its answer.
-                    Effect::Send(command) if pending(&member.record, &member.definition) == Some(*command) => {
-                        self.command(&member.record, &member.definition, *command, ticket)
-                    }
-                    Effect::Send(_) | Effect::Finish(_) => continue,
-                    Effect::Emit { topic, reason } => {
-                        let event = Emitted { topic: topic.clone(), reason: reason.clone() };
-                        messages::domain_event(&member.record, &member.definition, row, &event, ticket)
-                    }
-                };
-                push(send, made, member.record.saga.id);
-            }
-            self.handed_over(member.shard, seq, send.len() - before);
-        }
     }
 
     /// Notes in the watermark of its shard that row `seq` sends that many messages.
@@ -150,21 +131,6 @@ impl Core {
             owned.last_seq = owned.last_seq.max(seq);
             owned.watermark.handed_over(seq, u32::try_from(messages).unwrap_or(u32::MAX));
         }
-    }
-
-    /// The message of a command that a saga has in flight.
-    pub(super) fn command(
-        &self,
-        record: &SagaRecord,
-        definition: &Definition,
-        command: CommandRef,
-        ticket: Ticket,
-    ) -> Result<Outgoing, serde_json::Error> {
-        let sent_at = match record.saga.wake_up(definition) {
-            Some(WakeUp::Reply { sent_at, .. }) => sent_at,
-            Some(WakeUp::Backoff { .. }) | None => record.saga.updated_at,
-        };
-        messages::command(record, definition, command, sent_at, ticket)
     }
 }
 
@@ -176,11 +142,11 @@ pub(super) fn pending(record: &SagaRecord, definition: &Definition) -> Option<Co
     }
 }
 
-/// A message that cannot be made is a bug, not a reason to stop the others.
+/// Adds a message that could be made.
 pub(super) fn push(send: &mut Vec<Outgoing>, made: Result<Outgoing, serde_json::Error>, saga: SagaId) {
     match made {
         Ok(message) => send.push(message),
-        Err(error) => tracing::error!(saga.id = %saga, %error, "A message could not be written; it is left out"),
+        Err(error) => left_out(saga, &error),
     }
 }
 

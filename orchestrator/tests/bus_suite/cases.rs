@@ -1,12 +1,12 @@
 //! What every bus does. Each case is run for each bus.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use orchestrator::bus::{Class, Outgoing};
 use saga_model::ids::ShardId;
+use service::headers::Headers;
 
 use crate::acks::PATIENCE;
 use crate::rig::{
@@ -64,11 +64,10 @@ pub async fn puts_keys_where_kafka_puts_them(rig: &mut impl Rig) {
 
 pub async fn carries_all_of_a_message(rig: &mut impl Rig) {
     let (bus, topic) = (rig.bus(), Arc::<str>::from("inventory.commands"));
-    let headers =
-        |n: u8| vec![("a".to_owned(), vec![n]), ("a".to_owned(), vec![]), ("traceparent".to_owned(), vec![0, 255])];
+    let headers = |n: u8| [("a", vec![n]), ("a", vec![]), ("traceparent", vec![0, 255])].into_iter().collect();
     let messages = [
         Msg { key: Some(b"k1".to_vec()), value: Some(b"v".to_vec()), headers: headers(1) },
-        Msg { key: Some(b"k2".to_vec()), value: None, headers: Vec::new() },
+        Msg { key: Some(b"k2".to_vec()), value: None, headers: Headers::new() },
         Msg { key: None, value: Some(vec![0, 159, 146, 150]), headers: headers(3) },
         Msg { key: Some(vec![0xff]), value: Some(b"x".repeat(900_000)), headers: headers(4) },
     ];
@@ -77,7 +76,7 @@ pub async fn carries_all_of_a_message(rig: &mut impl Rig) {
         key,
         partition: None,
         value,
-        headers: headers.into_iter().map(|(name, value)| (Cow::Owned(name), value)).collect(),
+        headers,
         class: Class::Command,
         ticket: ticket(0),
     });

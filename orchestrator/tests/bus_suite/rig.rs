@@ -1,6 +1,5 @@
 //! A bus under test, with the workers' end of it.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use async_trait::async_trait;
 use orchestrator::bus::{Bus, Class, Incoming, Outgoing, Ticket};
 use saga_model::SagaId;
 use saga_model::ids::ShardId;
+use service::headers::Headers;
 use uuid::Uuid;
 
 use crate::acks::{Acks, PATIENCE};
@@ -20,12 +20,12 @@ pub const PARTITIONS: u16 = 4;
 pub struct Msg {
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
-    pub headers: Vec<(String, Vec<u8>)>,
+    pub headers: Headers,
 }
 
 impl Msg {
     pub fn of(key: &str, value: &str) -> Self {
-        Self { key: Some(key.into()), value: Some(value.into()), headers: Vec::new() }
+        Self { key: Some(key.into()), value: Some(value.into()), headers: Headers::new() }
     }
 }
 
@@ -74,7 +74,7 @@ pub fn message(topic: &Arc<str>, class: Class, saga: SagaId, number: u64) -> Out
         key: Some(saga.to_string().into_bytes()),
         partition: None,
         value: Some(number.to_string().into_bytes()),
-        headers: vec![(Cow::Borrowed("ce_id"), number.to_string().into_bytes())],
+        headers: [("ce_id", number.to_string())].into_iter().collect(),
         class,
         ticket: ticket(number),
     }

@@ -1,5 +1,7 @@
 //! The one write of the engine.
 
+use std::sync::Arc;
+
 use orchestrator::store::rows::{Batch, SagaRecord};
 use orchestrator::store::{Committed, StoreError};
 use saga_model::SagaId;
@@ -267,7 +269,7 @@ pub async fn awkward_texts_are_stored(store: AnyStore) {
     let mut write = saga(id_in(ZERO));
     write.error_code = Some("A\0B".to_owned());
     write.step = Some("ste\0p".to_owned());
-    write.record.saga.failure = Some(saga_model::state::SagaFailure {
+    Arc::make_mut(&mut write.record.saga).failure = Some(saga_model::state::SagaFailure {
         step: saga_model::definition::StepIndex(0),
         why: saga_model::state::Failure::new("A\0B", "\0"),
     });

@@ -102,7 +102,7 @@ pub fn saga(id: SagaId) -> SagaWrite {
 /// The same saga one row later, with its first step done.
 pub fn reserved(write: &SagaWrite) -> SagaWrite {
     let mut next = write.clone();
-    let saga = &mut next.record.saga;
+    let saga = Arc::make_mut(&mut next.record.saga);
     saga.steps[0].status = StepStatus::Succeeded;
     saga.steps[0].action.flight = Flight::None;
     saga.steps[0].output = Some(raw(r#"{"reservationId":"r-1","price":1.50,"nul":"\u0000"}"#));
@@ -115,7 +115,7 @@ pub fn reserved(write: &SagaWrite) -> SagaWrite {
 /// The same saga one row later, ended.
 pub fn ended(write: &SagaWrite) -> SagaWrite {
     let mut next = write.clone();
-    let saga = &mut next.record.saga;
+    let saga = Arc::make_mut(&mut next.record.saga);
     saga.phase = Phase::Completed;
     saga.order = OrderStatus::Confirmed;
     saga.deadline = Deadline::None;
@@ -127,7 +127,7 @@ pub fn ended(write: &SagaWrite) -> SagaWrite {
 /// A saga with a value in every field that can have one.
 pub fn crowded(id: SagaId) -> SagaWrite {
     let mut write = reserved(&saga(id));
-    let saga = &mut write.record.saga;
+    let saga = Arc::make_mut(&mut write.record.saga);
     let at = saga.created_at;
     saga.phase = Phase::Unwinding;
     saga.deadline = Deadline::Held { left: 12 };

@@ -4,11 +4,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
-use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection};
 
-/// A batch of each worker in two parts at once, its neighbours', and what clients ask.
-const CONNECTIONS: u32 = 12;
+/// A batch of each worker in two parts at once. No more: the pool takes its connections in turn, and each server
+/// process that works has its own caches to keep warm.
+const CONNECTIONS: u32 = 6;
 /// A connection that was idle for so long is tried before it is used: the server may have been restarted meanwhile.
 const DOUBTFUL: Duration = Duration::from_secs(1);
 
@@ -31,7 +32,8 @@ const SESSION: [(&str, &str); 8] = [
 /// # Errors
 /// If the URL makes no sense.
 pub fn connect(url: &str, patience: Duration) -> Result<DatabaseConnection, sqlx::Error> {
-    let options = PgConnectOptions::from_str(url)?.application_name("worker").options(SESSION);
+    let options =
+        PgConnectOptions::from_str(url)?.application_name("worker").options(SESSION).disable_statement_logging();
     let pool = PgPoolOptions::new()
         .max_connections(CONNECTIONS)
         .acquire_timeout(patience)

@@ -10,7 +10,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use saga_model::SagaId;
 use saga_model::ids::ShardCount;
 use saga_model::wire::reply::{self, ReplyMessage};
-use service::cloudevents::Header;
+use service::headers::Headers;
 use service::kafka::{Admin, Batching, assigned_consumer, group_consumer, headers_of, producer, to_headers, topics};
 use service::settings::TopicPrefix;
 use workers::transport::kafka::Cluster;
@@ -34,15 +34,14 @@ pub struct Town {
 pub struct Read {
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
-    pub headers: Vec<Header>,
+    pub headers: Headers,
     pub partition: i32,
     pub offset: i64,
 }
 
 impl Read {
     pub fn header(&self, name: &str) -> Option<String> {
-        let found = self.headers.iter().rev().find(|(header, _)| header == name);
-        found.map(|(_, value)| String::from_utf8(value.clone()).unwrap())
+        self.headers.text(name).map(str::to_owned)
     }
 
     pub fn reply(&self) -> ReplyMessage {
@@ -84,8 +83,9 @@ impl Town {
     /// Sends a message as it is.
     pub async fn send(&self, topic: &str, key: Option<&str>, value: &[u8], headers: &[(&str, &[u8])]) {
         let topic = self.cluster.prefix.full(topic);
-        let mut record =
-            FutureRecord::<str, [u8]>::to(&topic).payload(value).headers(to_headers(headers.iter().copied()));
+        let mut record = FutureRecord::<str, [u8]>::to(&topic)
+            .payload(value)
+            .headers(to_headers(&headers.iter().copied().collect()));
         record.key = key;
         self.producer.send(record, PATIENCE).await.expect("the broker takes it");
     }

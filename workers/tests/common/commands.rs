@@ -8,6 +8,7 @@ use saga_model::state::{Kind, Outcome};
 use saga_model::wire::idempotency_key;
 use saga_model::wire::reply::{self, ReplyMessage};
 use serde_json::{Value, json};
+use service::headers::Headers;
 use uuid::Uuid;
 use workers::transport::{Delivery, Outgoing};
 
@@ -61,7 +62,7 @@ pub fn delivery(topic: &str, saga: Option<SagaId>, value: Vec<u8>) -> Delivery {
         offset: NEXT.fetch_add(1, Ordering::Relaxed),
         key: saga.map(|saga| saga.to_string().into_bytes()),
         value: Some(value),
-        headers: Vec::new(),
+        headers: Headers::new(),
     }
 }
 

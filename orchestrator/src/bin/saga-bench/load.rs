@@ -38,6 +38,7 @@ impl Load {
                 refused: load.refused.clone(),
                 address: address.to_owned(),
                 declined: args.declined,
+                products: args.products.max(2),
                 seed: n as u64 * 1_000_003,
             };
             tokio::spawn(async move {
@@ -51,7 +52,7 @@ impl Load {
 
     /// Keeps the load up for that long.
     pub async fn run_for(&self, time: Duration, system: &System) -> anyhow::Result<()> {
-        let (start, mut pace) = (Instant::now(), tokio::time::interval(Duration::from_millis(20)));
+        let (start, mut pace) = (Instant::now(), tokio::time::interval(Duration::from_millis(40)));
         let (mut allowed_by_rate, mut last) = (0.0, start);
         while start.elapsed() < time {
             pace.tick().await;
@@ -91,6 +92,7 @@ struct Connection {
     refused: Arc<AtomicU64>,
     address: String,
     declined: u64,
+    products: u64,
     seed: u64,
 }
 
@@ -116,12 +118,12 @@ impl Connection {
         }
     }
 
-    /// An order of one to three of a thousand products; the next of a sequence (a 64-bit linear congruence, Knuth).
+    /// An order of three units of two products; the next of a sequence (a 64-bit linear congruence, Knuth).
     fn body(&mut self) -> String {
         self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let random = self.seed >> 33;
         let method = if random % 100 < self.declined { "pm_decline" } else { "pm_approve" };
-        let product = random % 1_000;
+        let product = random / 100 % (self.products / 2);
         format!(
             "{{\"userId\":\"11111111-1111-1111-1111-{:012x}\",\"amount\":499.99,\"paymentMethod\":\"{method}\",\
              \"items\":{{\"aaaaaaaa-aaaa-aaaa-aaaa-{product:012x}\":2,\"bbbbbbbb-bbbb-bbbb-bbbb-{product:012x}\":1}}}}",

@@ -27,17 +27,20 @@ pub struct Args {
     #[arg(long, default_value_t = 20)]
     seconds: u64,
     /// Sagas in flight (closed loop)
-    #[arg(long, default_value_t = 2_000)]
+    #[arg(long, default_value_t = 3_000)]
     window: u64,
     /// Orders a second (open loop), in place of a window
     #[arg(long)]
     rate: Option<u64>,
     /// HTTP connections
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 1_000)]
     connections: usize,
     /// Share of orders whose payment is declined, in percent
     #[arg(long, default_value_t = 10)]
     declined: u64,
+    /// Products in the shop; each order takes two of them
+    #[arg(long, default_value_t = 200)]
+    products: u64,
     /// Also print the result as one JSON document
     #[arg(long)]
     json: bool,

@@ -20,6 +20,7 @@ pub struct System {
     database: String,
     services: BTreeMap<String, u32>,
     logs: PathBuf,
+    http: reqwest::Client,
 }
 
 /// What is known at one moment.
@@ -66,7 +67,8 @@ impl System {
         let worker_address = free_address()?;
         let workers = spawn(binary("worker")?.args(kinds).envs(env(&worker_address)), &logs.join("workers.log"))?;
         let services = service_pids();
-        let system = Self { serve, workers, address, database_url, admin_url, database, services, logs };
+        let http = reqwest::Client::new();
+        let system = Self { serve, workers, address, database_url, admin_url, database, services, logs, http };
         system.ready(&worker_address).await?;
         system.ready(&system.address).await?;
         Ok(system)
@@ -90,7 +92,7 @@ impl System {
 
     /// Sagas that have ended since the start of `saga serve`.
     pub async fn finished(&self) -> anyhow::Result<u64> {
-        let text = reqwest::get(format!("http://{}/metrics", self.address)).await?.text().await?;
+        let text = self.http.get(format!("http://{}/metrics", self.address)).send().await?.text().await?;
         let counts = text.lines().filter(|line| line.starts_with("saga_finished_total{"));
         Ok(counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum())
     }

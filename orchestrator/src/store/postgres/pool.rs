@@ -4,8 +4,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
-use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection};
 
 use crate::store::{Result, StoreError};
 
@@ -19,8 +19,9 @@ pub struct Pools {
 const ACQUIRE: Duration = Duration::from_secs(3);
 /// A connection that was idle for so long is tried before it is used: the server may have been restarted meanwhile.
 const DOUBTFUL: Duration = Duration::from_secs(1);
-/// The commit loop, the heartbeat, and shards being taken.
-const ENGINE_CONNECTIONS: u32 = 4;
+/// The commit loop, the heartbeat, and shards being taken. No more: the pool takes its connections in turn, and each
+/// server process that works has its own caches to keep warm.
+const ENGINE_CONNECTIONS: u32 = 3;
 const GENERAL_CONNECTIONS: u32 = 10;
 
 /// Of every session. The server ends a transaction whose client is frozen, and frees the rows that it has locked.
@@ -43,6 +44,8 @@ pub fn open(url: &str) -> Result<Pools> {
     let options = PgConnectOptions::from_str(url)
         .map_err(|error| StoreError::Refused(format!("the URL of the database: {error}")))?
         .application_name("saga")
+        // Errors are ours to tell; a record of every statement costs even where nobody reads it.
+        .disable_statement_logging()
         .options(SESSION);
     Ok(Pools {
         engine: pool(options.clone().options(PINNED_PLANS), ENGINE_CONNECTIONS),

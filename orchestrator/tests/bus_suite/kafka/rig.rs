@@ -111,8 +111,7 @@ impl Rig for KafkaRig {
         let sent = replies.iter().map(|msg| {
             let mut record = FutureRecord::to(&topic);
             (record.key, record.payload) = (msg.key.as_deref(), msg.value.as_deref());
-            let headers = msg.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
-            self.worker.send(record.headers(to_headers(headers)), Timeout::After(PATIENCE))
+            self.worker.send(record.headers(to_headers(&msg.headers)), Timeout::After(PATIENCE))
         });
         for delivery in join_all(sent).await {
             delivery.unwrap();

@@ -223,7 +223,7 @@ async fn a_message_that_is_too_large_keeps_nobody_waiting() {
     operator.create_for_small(&rig, &topic).await;
     let on = |n: u64| message(&topic, Class::Command, saga(1), n);
     let mut large = on(7);
-    large.headers.push(("padding".into(), vec![b'x'; 50_000]));
+    large.headers.push("padding", &[b'x'; 50_000]);
     rig.bus.send((0..100).map(|n| if n == 7 { large.clone() } else { on(n) }).collect());
     rig.acks.wait_for(99).await;
     rig.bus.send((100..200).map(on).collect());
