@@ -31,6 +31,13 @@ pub(super) struct Done<T> {
     pub(super) answer: Option<Answer>,
 }
 
+/// A refusal of something that may have been done by an earlier attempt.
+struct RefusedAgain<T> {
+    item: Item<T>,
+    job: Job<T>,
+    why: Failure,
+}
+
 impl<T> Default for Plan<T> {
     fn default() -> Self {
         Self { act: Vec::new(), settle: Vec::new(), undo: Vec::new(), settle_and_undo: Vec::new() }
@@ -77,7 +84,7 @@ impl<P: Participant> Runtime<P> {
             let (ending, answer) = match acted {
                 Reached::Answer(Acted::Done(output)) => succeeded(output),
                 Reached::Answer(Acted::Refused(why)) if job.repeated => {
-                    refused.push((item, job.clone(), why));
+                    refused.push(RefusedAgain { item, job: job.clone(), why });
                     continue;
                 }
                 Reached::Answer(Acted::Refused(why)) => rejected(why),
@@ -93,13 +100,11 @@ impl<P: Participant> Runtime<P> {
 
     /// A refusal says that no effect stands, now or later. Where an earlier attempt was begun that only holds once it is
     /// settled: its worker, taken for dead, may be about to wake up and do what was refused just now.
-    async fn settle_refused(
-        &self,
-        refused: Vec<(Item<P::Task>, Job<P::Task>, Failure)>,
-    ) -> Result<Vec<Done<P::Task>>, Hopeless> {
-        let jobs = refused.iter().map(|(_, job, _)| job.clone()).collect();
+    async fn settle_refused(&self, refused: Vec<RefusedAgain<P::Task>>) -> Result<Vec<Done<P::Task>>, Hopeless> {
+        let jobs = refused.iter().map(|refused| refused.job.clone()).collect();
         let (_, answers) = self.call(&self.calls.settle, jobs).await?;
-        let end = |((item, job, why), answer): ((Item<P::Task>, Job<P::Task>, Failure), Reached<Settled>)| {
+        let end = |(refused, answer): (RefusedAgain<P::Task>, Reached<Settled>)| {
+            let RefusedAgain { item, job, why } = refused;
             let (ending, answer) = match answer {
                 Reached::Answer(Settled::Absent) => rejected(why),
                 Reached::Answer(Settled::Stands(output)) => {
