@@ -36,6 +36,21 @@ pub enum DeadLetterCode {
 }
 
 impl DeadLetterCode {
+    /// All of them, the first that applies first.
+    pub const ALL: [Self; 11] = [
+        Self::TooLarge,
+        Self::NotJson,
+        Self::WrongType,
+        Self::MissingField,
+        Self::UnknownOutcome,
+        Self::UnknownSaga,
+        Self::UnknownStep,
+        Self::FutureStep,
+        Self::WrongToken,
+        Self::FutureAttempt,
+        Self::EngineError,
+    ];
+
     /// The public code.
     pub fn as_str(self) -> &'static str {
         match self {

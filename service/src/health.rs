@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
+use axum::http::{StatusCode, Uri};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
+
+use crate::http::no_query;
+use crate::problem::Problem;
 
 /// What it means that a dependency is down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,21 +159,23 @@ impl Readiness {
     }
 }
 
-async fn livez() -> impl IntoResponse {
+async fn livez(uri: Uri) -> Result<impl IntoResponse, Problem> {
+    no_query(&uri)?;
     #[derive(Serialize)]
     struct Alive {
         status: &'static str,
     }
-    ([(CACHE_CONTROL, "no-store")], Json(Alive { status: "alive" }))
+    Ok(([(CACHE_CONTROL, "no-store")], Json(Alive { status: "alive" })))
 }
 
-async fn readyz(State(health): State<Health>) -> impl IntoResponse {
+async fn readyz(State(health): State<Health>, uri: Uri) -> Result<impl IntoResponse, Problem> {
+    no_query(&uri)?;
     let readiness = health.readiness();
     let code = match readiness.status {
         Status::Ready | Status::Degraded => StatusCode::OK,
         Status::NotReady => StatusCode::SERVICE_UNAVAILABLE,
     };
-    (code, [(CACHE_CONTROL, "no-store")], Json(readiness))
+    Ok((code, [(CACHE_CONTROL, "no-store")], Json(readiness)))
 }
 
 #[cfg(test)]

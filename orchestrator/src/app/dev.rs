@@ -74,6 +74,8 @@ pub async fn dev(args: DevArgs) -> Result<(), Stop> {
     let writer = sqlite::open(&home.database()).await.map_err(|error| failed(&error))?;
     migrations::migrate(&writer, SHARDS).await.map_err(|error| failed(&error))?;
     let store = SqliteStore::new(&home.database(), writer.clone()).await.map_err(|error| failed(&error))?;
+    // The data directory is locked: whoever owned the shards, and was perhaps killed, is not alive.
+    store.forget_instances().await.map_err(|error| failed(&error))?;
 
     let acks = Arc::new(Acks::default());
     let shards = ShardCount::new(SHARDS).ok_or_else(|| Stop::Failed("not a number of shards".to_owned()))?;

@@ -7,7 +7,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use saga_model::advance::Ignored;
 use saga_model::effect::Effect;
 use saga_model::state::{Hold, SagaStatus};
+use saga_model::wire::DeadLetterCode;
 use saga_model::{Definition, Saga};
+use service::kafka::topics::REPLIES;
 use service::metrics::{DeadLetterLabels, Metrics, Seconds};
 
 use super::core::{Core, Live};
@@ -66,7 +68,7 @@ pub struct Meters {
 
 impl Meters {
     pub fn register(metrics: &Metrics) -> Self {
-        Self {
+        let meters = Self {
             started: metrics.counters("saga_started_total", "Sagas started"),
             finished: metrics.counters("saga_finished_total", "Sagas ended, by how"),
             in_flight: metrics.gauges("saga_in_flight", "Sagas of this instance's shards that have not ended"),
@@ -77,7 +79,18 @@ impl Meters {
             dead_letters: metrics.dead_letters(),
             step_duration: metrics.seconds("saga_step_duration_seconds", "From sending a command to its end"),
             duration: metrics.seconds("saga_duration_seconds", "From the start of a saga to its end"),
+        };
+        // A count that starts at nought can be compared with, whether or not anything was counted yet.
+        for why in [Ignored::Duplicate, Ignored::Late, Ignored::Stale] {
+            if let Some(reason) = reason(why) {
+                meters.ignored.get_or_create(&ByReason { reason: reason.to_owned() }).inc_by(0);
+            }
         }
+        for code in DeadLetterCode::ALL {
+            let labels = DeadLetterLabels { topic: REPLIES.to_owned(), code: code.as_str().to_owned() };
+            meters.dead_letters.get_or_create(&labels).inc_by(0);
+        }
+        meters
     }
 
     /// Counts a draft that was stored; `core` is as it was before.

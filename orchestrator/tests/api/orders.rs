@@ -78,6 +78,14 @@ async fn a_hundred_lines_are_not_too_many() {
     assert_eq!(order["items"], lines(100));
     let reply = server.client().post("/orders", &order_with(json!({"items": lines(101)}))).await;
     assert_eq!(codes(&reply), [("/items".to_owned(), "TOO_MANY_ITEMS".to_owned())]);
+    let mut items = lines(100);
+    items["bad"] = json!(-1);
+    let reply = server.client().post("/orders", &order_with(json!({"items": items}))).await;
+    let mut all = codes(&reply);
+    all.sort();
+    let wrong = |at: &str, code: &str| (at.to_owned(), code.to_owned());
+    let at_item = [wrong("/items/bad", "INVALID_QUANTITY"), wrong("/items/bad", "INVALID_UUID")];
+    assert_eq!(all, [&[wrong("/items", "TOO_MANY_ITEMS")], &at_item[..]].concat(), "all that is wrong is told");
 }
 
 #[tokio::test]

@@ -3,12 +3,13 @@
 use axum::Router;
 use axum::extract::State;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::encoding::text;
 
 use super::{Inner, Metrics};
+use crate::http::no_query;
 use crate::problem::Problem;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -21,7 +22,10 @@ impl Metrics {
     }
 }
 
-async fn metrics(State(metrics): State<Metrics>, headers: HeaderMap) -> Response {
+async fn metrics(State(metrics): State<Metrics>, uri: Uri, headers: HeaderMap) -> Response {
+    if let Err(problem) = no_query(&uri) {
+        return problem.into_response();
+    }
     let asked = headers
         .get_all(ACCEPT)
         .iter()

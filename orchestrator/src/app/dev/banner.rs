@@ -32,9 +32,9 @@ impl fmt::Display for Banner<'_> {
             "
 saga dev is ready
 
-  api        http://{address}
-  data       {}{kept}
-  admin key {admin_key}
+api       http://{address}
+data      {}{kept}
+admin key {admin_key}
 
 Place an order:
 

@@ -47,6 +47,14 @@ impl SqliteStore {
         Ok(Self { writer, readers: pool::open_readers(path).await?, shards: Arc::default() })
     }
 
+    /// Frees all shards, for a process that knows itself to be the only one: whoever had them was killed.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub async fn forget_instances(&self) -> Result<()> {
+        ownership::forget_instances(&self.writer).await
+    }
+
     /// Closes all connections, the shared one too.
     pub async fn close(&self) {
         self.readers.get_sqlite_connection_pool().close().await;

@@ -56,6 +56,18 @@ pub async fn heartbeat(db: &DatabaseConnection, id: &InstanceId, lease: Millis) 
     .await
 }
 
+/// Frees all shards: of those who had them, none is alive.
+pub async fn forget_instances(db: &DatabaseConnection) -> Result<()> {
+    write(db, move |transaction| {
+        Box::pin(async move {
+            Instances::delete_many().exec(transaction).await.map_err(error::orm)?;
+            free().exec(transaction).await.map_err(error::orm)?;
+            Ok(End::Commit(()))
+        })
+    })
+    .await
+}
+
 /// Takes a shard unless a live instance owns it.
 pub async fn take_shard(
     db: &DatabaseConnection,

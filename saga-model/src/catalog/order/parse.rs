@@ -146,12 +146,11 @@ impl<'p> Reader<'p> {
             self.wrong(field, FieldCode::WrongType, "items is an object of product id to quantity");
             return None;
         };
+        let errors_before = self.errors.len();
         if members.len() > Order::MAX_LINES {
             let detail = format!("an order has at most {} lines", Order::MAX_LINES);
             self.wrong(field, FieldCode::TooManyItems, detail);
-            return None;
         }
-        let errors_before = self.errors.len();
         let (mut items, mut seen) = (Vec::with_capacity(members.len()), BTreeSet::new());
         let mut keys = BTreeSet::new();
         for (key, json) in members {
