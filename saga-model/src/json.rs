@@ -189,6 +189,16 @@ mod tests {
     }
 
     #[test]
+    fn a_short_text_makes_no_long_list_of_duplicates() {
+        let text = format!(r#"{{"{}":{{{}"a":1}}}}"#, "k".repeat(30_000), r#""a":1,"#.repeat(5_000));
+        let found = parse(text.as_bytes()).unwrap().duplicate_keys();
+        assert!((1..=100).contains(&found.len()), "{}", found.len());
+        assert!(found.iter().map(String::len).sum::<usize>() < 100_000);
+        let flat = format!(r#"{{{}"a":1}}"#, r#""a":1,"#.repeat(5_000));
+        assert_eq!(parse(flat.as_bytes()).unwrap().duplicate_keys().len(), 100);
+    }
+
+    #[test]
     fn refuses_what_is_not_one_value() {
         for bad in [
             &b""[..],

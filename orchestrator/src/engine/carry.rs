@@ -146,7 +146,13 @@ impl CommitLoop {
             draft.ended.iter().for_each(|attempt| trace::make_span(&self.parts.tracer, attempt));
         }
         self.parts.watchers.stored(&draft);
-        self.departure = Some(self.core.settle(draft, batch, &inputs));
+        let departure = self.core.settle(draft, batch, &inputs);
+        // Nobody finds dead letters and replies passed on again in the rows: they do not wait.
+        let waits = departure.first.is_empty();
+        self.departure = Some(departure);
+        if !waits {
+            self.leave();
+        }
         for (index, record) in stored {
             answer(&mut inputs[index], Submitted::Stored(Box::new(record)));
         }

@@ -193,6 +193,11 @@ async fn only_at_this_revision() {
     for tag in [&["\"2\""], &["\"0\""], &["\"4294967297\""], &["\"99999999999999999999999\""]] {
         assert_eq!(pause(tag).await.refusal(), (412, "REVISION_MISMATCH".to_owned()), "{tag:?}");
     }
+    let fits = |revision: u32| i32::try_from(revision).is_ok();
+    assert!(
+        server.store.audit().iter().all(|request| request.revision.is_none_or(fits)),
+        "no database keeps a larger one"
+    );
     for tags in [&["1"][..], &["*"], &["W/\"1\""], &["\"1"], &["\"x\""], &["\"1\"", "\"1\""], &["\"1\", \"2\""]] {
         let reply = pause(tags).await;
         assert_eq!(reply.refusal(), (400, "INVALID_PARAMETER".to_owned()), "{tags:?}");

@@ -5,8 +5,14 @@ use std::collections::BTreeSet;
 
 use super::{Json, Value};
 
+/// So many are told, and no more once their pointers take so many bytes together: a short text can hold thousands of
+/// duplicates under one long key, and all of their pointers would take a thousand times its size.
+const MOST: usize = 100;
+const MOST_BYTES: usize = 64 * 1024;
+
 impl Json<'_> {
-    /// The JSON Pointers (RFC 6901) of all members whose key stands in their object before.
+    /// The JSON Pointers (RFC 6901) of the members whose key stands in their object before: all of them, up to a
+    /// bound that no honest text comes near.
     pub fn duplicate_keys(&self) -> Vec<String> {
         let mut found = Vec::new();
         if self.has_duplicates() {
@@ -42,6 +48,9 @@ impl Json<'_> {
             Value::Object(members) => {
                 let mut seen = BTreeSet::new();
                 for (key, value) in members {
+                    if found.len() >= MOST || found.iter().map(String::len).sum::<usize>() >= MOST_BYTES {
+                        return;
+                    }
                     at.push('/');
                     at.push_str(&pointer_token(key));
                     if !seen.insert(key) {

@@ -31,7 +31,8 @@ impl FromRequest<Arc<Api>> for Call {
         let caller = Caller::from_request_parts(&mut parts, api).await?;
         no_query(&parts.uri)?;
         // No saga gets as far as the last revision, so a number that is too large is one that it does not have.
-        let revision = if_match(&parts.headers)?.map(|revision| u32::try_from(revision.0).unwrap_or(u32::MAX));
+        let stored = |revision| i32::try_from(revision).unwrap_or(i32::MAX).unsigned_abs();
+        let revision = if_match(&parts.headers)?.map(|revision| stored(revision.0));
         let JsonBody(body) = JsonBody::from_request(Request::from_parts(parts, body), api).await?;
         Ok(Self { saga: id.into(), caller, revision, body })
     }
