@@ -82,6 +82,7 @@ async fn run(common: &Common, recipe: &Recipe) -> Outcome {
 async fn live(world: &mut World<'_>) {
     let ground = Arc::clone(&world.ground);
     let is_wrong = || ground.oracle().wrong.is_some();
+    world.begin().await;
     for _ in 0..world.size.steps {
         world.step().await;
         rules::memory(world);

@@ -100,6 +100,20 @@ impl<'a> World<'a> {
         Some(next / 1_000 + 1)
     }
 
+    /// The instances start one after the other, in most worlds, before anything else happens.
+    pub async fn begin(&mut self) {
+        if self.ground.chance().one_in(4) {
+            return;
+        }
+        for _ in 0..2 {
+            for instance in self.instances.iter_mut().filter(|instance| !instance.life.is_over()) {
+                instance.round().await;
+                instance.turn().await;
+                instance.round().await;
+            }
+        }
+    }
+
     /// Something happens.
     pub async fn step(&mut self) {
         self.trouble().await;
@@ -264,9 +278,8 @@ impl<'a> World<'a> {
         if ground.hit(Fault::Withdrawal) {
             self.operators.withdraw(&ground, &self.disk.memory).await;
         }
-        if ground.hit(Fault::CallerAgain)
-            && let Some(wish) = self.callers.hang_up(&mut ground.chance().rng)
-        {
+        let hung_up = ground.hit(Fault::CallerAgain).then(|| self.callers.hang_up(&mut ground.chance().rng)).flatten();
+        if let Some(wish) = hung_up {
             let place = any(self);
             if self.instances[place].is_awake(ground.now()) {
                 self.callers.ask(&ground, &self.instances[place], wish);
