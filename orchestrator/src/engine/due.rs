@@ -16,6 +16,9 @@ use crate::bus::{Ack, BusError, MadeOf, Outgoing, Progress};
 /// Timers that one turn fires at most.
 const MAX_DUE: usize = 2_048;
 
+/// How long (in microseconds) a deadline waits for a reply partition to be read: it counts, broker or not.
+const DEADLINE_PATIENCE: i64 = 5_000_000;
+
 /// A command that waits for a worker no longer than this (in microseconds) is on its way.
 const ORDINARY_WAIT: i64 = 1_000_000;
 
@@ -29,14 +32,17 @@ pub struct Due {
 
 impl Core {
     /// The timers that fire at `now`. One that an answer could make moot waits until the reply partition of its
-    /// shard has been read up to an end seen after it fell due.
+    /// shard has been read up to an end seen after it fell due; the saga's deadline not for ever.
     pub fn due(&mut self, now: Micros) -> Due {
         let mut due = Due::default();
         let candidates: Vec<_> = self.timers.due(now).take(MAX_DUE).collect();
         for (at, saga, kind) in candidates {
             let Some(live) = self.sagas.get(&saga) else { continue };
             let shard = live.shard;
-            if kind.yields_to_replies() && !self.replies_read_since(shard, at, now, &mut due.ask_reply_end) {
+            if kind.yields_to_replies()
+                && !self.replies_read_since(shard, at, now, &mut due.ask_reply_end)
+                && (kind != TimerKind::Deadline || now.since(at) < DEADLINE_PATIENCE)
+            {
                 continue;
             }
             let Some(live) = self.sagas.get(&saga) else { continue };

@@ -1,6 +1,8 @@
 //! How far replies are read when a turn does not go as usual: each is dealt with, and nothing that came of it is lost.
 
-use orchestrator::store::{Store, StoreError};
+use std::time::Duration;
+
+use orchestrator::store::StoreError;
 use saga_model::ids::ShardCount;
 
 use crate::support::{Steps, success};
@@ -88,7 +90,7 @@ async fn a_message_of_no_saga_before_a_poisonous_one_is_told_from_it() {
     });
     steps.read(0, vec![b"no reply".to_vec(), success(&commands[0])]).await;
     steps.turn().await;
-    assert_eq!(steps.store.sagas(&[commands[0].saga_id]).await.unwrap()[0].saga.status().as_str(), "STUCK");
+    assert_eq!(steps.status(commands[0].saga_id).await, "STUCK");
     steps.idle().await;
     assert_eq!((steps.dead_letters(), steps.store.reply_marks()), (2, vec![2]));
 }
@@ -107,4 +109,17 @@ async fn a_turn_of_which_only_a_part_is_stored_will_be_read_again() {
     steps.turn().await;
     assert_eq!(steps.revision(commands[0].saga_id).await, 2);
     assert_eq!(steps.store.reply_marks(), [0], "the second reply is not dealt with");
+}
+
+#[tokio::test]
+async fn a_deadline_counts_though_the_broker_says_nothing() {
+    let mut steps = Steps::new(1).await;
+    let saga = steps.started(1).await[0].saga_id;
+    steps.bus.silent();
+    steps.pass(Duration::from_secs(3_601));
+    steps.turn().await;
+    assert_eq!(steps.status(saga).await, "RUNNING", "an answer may be there to be read");
+    steps.pass(Duration::from_secs(5));
+    steps.turn().await;
+    assert_eq!(steps.status(saga).await, "COMPENSATING");
 }

@@ -68,7 +68,7 @@ impl TestBus {
         self.state.lock().unwrap().taken = false;
     }
 
-    /// From now on whoever asks for the progress of workers gets no answer.
+    /// From now on whoever asks for the progress of workers or the end of replies gets no answer.
     pub fn silent(&self) {
         self.state.lock().unwrap().silent = true;
     }
@@ -197,6 +197,9 @@ impl Bus for TestBus {
     }
 
     async fn reply_end(&self, shard: ShardId) -> Result<i64, BusError> {
+        if self.state.lock().unwrap().silent {
+            std::future::pending::<()>().await;
+        }
         let state = self.state.lock().unwrap();
         Ok(state.ends.get(&("saga.replies".to_owned(), i32::from(shard.0))).copied().unwrap_or_default())
     }

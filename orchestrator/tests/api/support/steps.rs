@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use orchestrator::bus::{Incoming, topics};
 use orchestrator::engine::stepwise::Stepwise;
@@ -66,9 +67,14 @@ impl Steps {
         self.engine.turn().await;
     }
 
+    /// Time passes.
+    pub fn pass(&self, time: Duration) {
+        self.time.fetch_add(i64::try_from(time.as_micros()).unwrap(), Ordering::SeqCst);
+    }
+
     /// A turn at which marks that have moved are stored by themselves.
     pub async fn idle(&mut self) {
-        self.time.fetch_add(1_000_000, Ordering::SeqCst);
+        self.pass(Duration::from_secs(1));
         self.engine.turn().await;
     }
 
@@ -103,6 +109,11 @@ impl Steps {
         };
         let replies = (0..).zip(values).map(|read| (ShardId(shard), incoming(read)));
         self.engine.deliver(replies.collect()).await;
+    }
+
+    /// The status of a saga as it is stored.
+    pub async fn status(&self, saga: SagaId) -> &'static str {
+        self.store.sagas(&[saga]).await.unwrap()[0].saga.status().as_str()
     }
 
     /// The revision of a saga as it is stored.
