@@ -1,5 +1,5 @@
-//! Messages that cannot be read: kept in the list that operators see (`GET /admin/dead-letters` of the orchestrator), and
-//! sent to `saga.dead-letters`.
+//! Messages that cannot be read: kept in the list that operators see, `GET /admin/dead-letters` of the orchestrator,
+//! and sent to `saga.dead-letters`.
 
 use async_trait::async_trait;
 use base64::Engine;
