@@ -11,7 +11,7 @@ use super::messages;
 use super::settle::push;
 use super::taken::Waiting;
 use super::timers::TimerKind;
-use crate::bus::{Ack, BusError, Outgoing, Progress};
+use crate::bus::{Ack, BusError, MadeOf, Outgoing, Progress};
 
 /// Timers that one turn fires at most.
 const MAX_DUE: usize = 2_048;
@@ -23,7 +23,8 @@ const ORDINARY_WAIT: i64 = 1_000_000;
 #[derive(Debug, Default)]
 pub struct Due {
     pub inputs: Vec<Input>,
-    pub ask_reply_end: Vec<ShardId>,
+    /// With the epochs at which they are owned.
+    pub ask_reply_end: Vec<(ShardId, u64)>,
 }
 
 impl Core {
@@ -50,7 +51,7 @@ impl Core {
         due
     }
 
-    fn replies_read_since(&mut self, shard: ShardId, due: Micros, now: Micros, ask: &mut Vec<ShardId>) -> bool {
+    fn replies_read_since(&mut self, shard: ShardId, due: Micros, now: Micros, ask: &mut Vec<(ShardId, u64)>) -> bool {
         let Some(owned) = self.shards.get_mut(&shard) else { return false };
         match owned.barrier {
             Barrier::Known { asked_at, end } if due <= asked_at => owned.reply_next >= end,
@@ -58,7 +59,7 @@ impl Core {
             Barrier::Known { end, .. } if owned.reply_next < end => false,
             Barrier::Known { .. } | Barrier::None => {
                 owned.barrier = Barrier::Asked { at: now };
-                ask.push(shard);
+                ask.push((shard, owned.epoch));
                 false
             }
             Barrier::Asked { .. } => false,
@@ -66,8 +67,9 @@ impl Core {
     }
 
     /// The end of a reply partition that was asked for.
-    pub fn note_reply_end(&mut self, shard: ShardId, end: Result<i64, BusError>) {
-        if let Some(owned) = self.shards.get_mut(&shard)
+    pub fn note_reply_end(&mut self, shard: ShardId, epoch: u64, end: Result<i64, BusError>) {
+        // One that was asked for before the shard was taken again says nothing about a question of now.
+        if let Some(owned) = self.shards.get_mut(&shard).filter(|owned| owned.epoch == epoch)
             && let Barrier::Asked { at } = owned.barrier
         {
             owned.barrier = match end {
@@ -88,8 +90,10 @@ impl Core {
         let Some(owned) = self.shards.get_mut(&ticket.shard).filter(|owned| owned.epoch == ticket.epoch) else {
             return;
         };
-        if let Some(seq) = ticket.shard_seq {
-            owned.acked(seq);
+        match ticket.made_of {
+            MadeOf::Row(seq) => owned.watermark.acked(seq),
+            MadeOf::Reply(offset) => drop(owned.passing.remove(&offset)),
+            MadeOf::Again => {}
         }
         if let Some((saga, command)) = ticket.command
             && self.still_asks(saga, command)
@@ -132,7 +136,7 @@ impl Core {
 
     pub(super) fn send_again(&self, saga: saga_model::SagaId, command: CommandRef, send: &mut Vec<Outgoing>) {
         if let Some(live) = self.sagas.get(&saga)
-            && let Some(ticket) = self.ticket(live.shard, None)
+            && let Some(ticket) = self.ticket(live.shard, MadeOf::Again)
         {
             tracing::debug!(saga.id = %saga, attempt = command.attempt, "A command was lost and is sent again");
             push(send, messages::command(&live.record, &live.definition, command, ticket), saga);

@@ -51,6 +51,7 @@ mod messages;
 mod meters;
 mod poison;
 mod recover;
+pub(crate) mod refusal;
 mod report;
 mod settle;
 mod shards;
