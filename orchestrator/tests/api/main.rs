@@ -3,6 +3,7 @@
 mod admin;
 mod audit;
 mod cli;
+mod corridor;
 mod errors;
 mod idempotency;
 mod orders;
