@@ -54,6 +54,7 @@ impl SimBus {
             let read = log[from..].iter().take(most - found.len());
             found.extend(read.map(|incoming| (*shard, incoming.clone())));
             *next = found.last().filter(|(of, _)| of == shard).map_or(*next, |(_, last)| last.offset + 1);
+            self.life.reads(*shard, *next);
         }
         found
     }
@@ -71,16 +72,6 @@ impl SimBus {
             state.unheard.drain(at..at + count).collect()
         };
         heard.into_iter().for_each(|ack| (self.sink)(ack));
-    }
-
-    pub fn has_unheard(&self) -> bool {
-        !self.lock().unheard.is_empty()
-    }
-
-    /// Whether a reply waits to be read.
-    pub fn has_replies(&self) -> bool {
-        let (state, net) = (self.lock(), self.ground.net());
-        state.assigned.iter().any(|(shard, next)| *next < net.reply_end(*shard))
     }
 
     pub fn set_full(&self, full: bool) {
@@ -116,6 +107,9 @@ impl SimBus {
             return ack(usize::from(shard.0), usize::try_from(offset).unwrap_or(0));
         }
         if *topic == *topics::DEAD_LETTERS {
+            let number = |name| headers.text(name).and_then(|text| text.parse::<i64>().ok());
+            let place = number("dl_partition").and_then(|shard| u16::try_from(shard).ok()).zip(number("dl_offset"));
+            self.ground.net().letters.extend(place.map(|(shard, offset)| (ShardId(shard), offset)));
             return ack(0, 0);
         }
         if self.ground.has(Bug::EventNotSent) && self.ground.chance().one_in(4) {

@@ -92,6 +92,11 @@ impl Disk {
         }
     }
 
+    /// A batch was stored, and its owner does not know.
+    pub fn unsure(&self, batch: &Batch) {
+        self.lock().fresh.extend(batch.inserts.iter().map(|write| write.record.saga.id));
+    }
+
     /// The connection broke, and the transaction goes on.
     pub fn leave_open(&self, life: &Arc<Life>, batch: &Batch) {
         self.lock().open.push((Arc::clone(life), batch.clone()));
@@ -118,7 +123,7 @@ impl Disk {
             self.ground
                 .tell(|| format!("an open transaction of {life} ends: {}", if stored { "stored" } else { "lost" }));
             if stored {
-                self.lock().fresh.extend(batch.inserts.iter().map(|write| write.record.saga.id));
+                self.unsure(&batch);
                 // It may have been refused: its owner does not hear of that either.
                 let _unknown = self.commit(&life, &batch);
             }

@@ -24,10 +24,6 @@ pub enum Slot<P> {
 }
 
 impl<P: 'static> Slot<P> {
-    pub fn is_busy(&self) -> bool {
-        matches!(self, Slot::Busy(_))
-    }
-
     pub fn idle(&self) -> Option<&P> {
         match self {
             Slot::Idle(part) => Some(part),

@@ -177,11 +177,6 @@ impl Chance {
         self.rates[fault as usize] > 0.0
     }
 
-    /// The first of these kinds that happens.
-    pub fn first(&mut self, faults: &[Fault]) -> Option<Fault> {
-        faults.iter().copied().find(|fault| self.hit(*fault))
-    }
-
     /// From now on nothing goes wrong.
     pub fn calm(&mut self) {
         self.calm = true;

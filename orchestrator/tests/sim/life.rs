@@ -1,5 +1,6 @@
 //! One life of an instance: from its start to its crash. What happens in its name ends with it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +20,8 @@ pub struct Life {
     waits: AtomicBool,
     /// When it asked for the end of a reply partition, and what that end was.
     asked: Mutex<Vec<(ShardId, Micros, i64)>>,
+    /// The next reply of each partition that it has not been given.
+    read: Mutex<BTreeMap<ShardId, i64>>,
 }
 
 impl fmt::Display for Life {
@@ -35,6 +38,7 @@ impl Life {
             over: AtomicBool::new(false),
             waits: AtomicBool::new(false),
             asked: Mutex::default(),
+            read: Mutex::default(),
         }
     }
 
@@ -71,6 +75,15 @@ impl Life {
     pub async fn die<T>(&self) -> T {
         self.end();
         std::future::pending().await
+    }
+
+    /// It was given the replies before that one.
+    pub fn reads(&self, shard: ShardId, next: i64) {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).insert(shard, next);
+    }
+
+    pub fn read_to(&self, shard: ShardId) -> i64 {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).get(&shard).copied().unwrap_or(0)
     }
 
     pub fn asked(&self, shard: ShardId, at: Micros, end: i64) {

@@ -27,5 +27,5 @@ mod worker;
 mod world;
 
 pub use oracle::Wrong;
-pub use run::{Outcome, Recipe, Simulator};
+pub use run::{Recipe, Simulator};
 pub use shrink::shrink;

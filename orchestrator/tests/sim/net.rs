@@ -62,6 +62,8 @@ pub struct Net {
     pub late: Vec<Late>,
     /// Places of replies that are no answers: each has to become a dead letter.
     pub garbage: Vec<(ShardId, i64)>,
+    /// The places that messages of the topic of dead letters name.
+    pub letters: Vec<(ShardId, i64)>,
 }
 
 impl Net {
@@ -74,6 +76,7 @@ impl Net {
             replies: (0..shards.get()).map(|_| Vec::new()).collect(),
             late: Vec::new(),
             garbage: Vec::new(),
+            letters: Vec::new(),
         }
     }
 
@@ -109,6 +112,15 @@ impl Net {
 
     pub fn reply_end(&self, shard: ShardId) -> i64 {
         self.replies[usize::from(shard.0)].len() as i64
+    }
+
+    /// Whether the message there is none that a saga of this shard takes.
+    pub fn is_held(&self, shard: ShardId, offset: i64) -> bool {
+        let log = &self.replies[usize::from(shard.0)];
+        let found = usize::try_from(offset).ok().and_then(|offset| log.get(offset));
+        found.is_some_and(|incoming| {
+            self.garbage.contains(&(shard, offset)) || self.place(incoming.key.as_deref()) != usize::from(shard.0)
+        })
     }
 
     /// Whether a reader has finished with some copy of a command, or may have: its topic has lost something.

@@ -14,6 +14,9 @@ use service::headers::Headers;
 use super::ground::{Ground, short};
 use super::life::Life;
 
+/// How long a deadline waits for replies to be read, in microseconds, whatever the broker says.
+const DEADLINE_PATIENCE: i64 = 5_000_000;
+
 /// What must not be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wrong {
@@ -45,7 +48,7 @@ pub struct Oracle {
     pub wrong: Option<Wrong>,
     /// Instances' clocks agree.
     pub clocks_agree: bool,
-    /// Nothing may change any more, but for late replies that are recorded.
+    /// What has ended may not change any more, but for late replies that are recorded.
     pub over: bool,
 }
 
@@ -77,7 +80,8 @@ impl Oracle {
             };
             log.events.extend(stored.row.data.emit.iter().map(|event| (stored.row.seq, event.clone())));
             log.rows.push(stored.row.clone());
-            if self.over && stored.row.kind != RowKind::ReplyIgnored {
+            // One that is held may still hear the answer that it misses.
+            if self.over && log.record.saga.phase.is_final() && stored.row.kind != RowKind::ReplyIgnored {
                 self.object("RestIsRest", format!("saga {} goes on: {:?}", short(stored.saga), stored.row.kind));
             }
         }
@@ -128,7 +132,11 @@ impl Oracle {
         }
         let shard = saga.slot().shard(ground.net().shards);
         let Some(mark) = batch.shards.iter().find(|mark| mark.shard == shard) else { return };
-        if !life.has_read(shard, due, mark.reply_offset) {
+        // The mark waits for a dead letter or a reply passed on; what was read then is behind it.
+        let held = ground.net().is_held(shard, mark.reply_offset);
+        let read = if held { life.read_to(shard).max(mark.reply_offset) } else { mark.reply_offset };
+        let overdue = row.kind == RowKind::DeadlinePassed && row.at.since(due) >= DEADLINE_PATIENCE;
+        if !overdue && !life.has_read(shard, due, read) {
             let what = format!("saga {}: {:?} before the replies were read", short(saga), row.kind);
             self.object("TimersYieldToReplies", what);
         }

@@ -228,7 +228,7 @@ fn callers(world: &World<'_>) {
     }
 }
 
-/// Every reply that no saga can take is a dead letter.
+/// Every reply that no saga can take is a dead letter, in the list and in the topic.
 fn letters(world: &World<'_>) {
     let filter = DeadLetterFilter { limit: u64::MAX, ..DeadLetterFilter::default() };
     let Some(Ok(letters)) = world.disk.memory.dead_letters(&filter).now_or_never() else { return };
@@ -240,6 +240,9 @@ fn letters(world: &World<'_>) {
         };
         if !letters.items.iter().any(|letter| known(&letter)) {
             object(world, "GarbageIsKept", format!("reply {offset} of shard {shard} is no dead letter"));
+        }
+        if !world.ground.net().letters.contains(&(shard, offset)) {
+            object(world, "GarbageIsTold", format!("reply {offset} of shard {shard} is not in the topic"));
         }
     }
 }

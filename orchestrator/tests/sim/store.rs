@@ -88,7 +88,10 @@ impl Store for SimStore {
             return Ok(committed);
         }
         match AFTER.iter().copied().find(|fault| self.ground.hit(*fault)) {
-            Some(Fault::UnknownStored) => return if self.ground.has(Bug::UnknownIsNo) { away() } else { broken() },
+            Some(Fault::UnknownStored) => {
+                self.disk.unsure(batch);
+                return if self.ground.has(Bug::UnknownIsNo) { away() } else { broken() };
+            }
             Some(Fault::CrashAfterCommit) => return self.life.die().await,
             Some(_) | None => {}
         }

@@ -7,11 +7,8 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use orchestrator::bus::Incoming;
-use saga_model::SagaId;
 use saga_model::ids::ShardId;
-use saga_model::wire::reply;
 use service::kafka::topics;
-use service::telemetry::Tracer;
 use tokio_util::sync::CancellationToken;
 use workers::dead_letter::{DeadLetter, DeadLetters};
 use workers::ledger::Ledger;
@@ -119,11 +116,6 @@ impl Answers {
 
 fn text(incoming: &Incoming) -> String {
     String::from_utf8_lossy(incoming.value.as_deref().unwrap_or_default()).into_owned()
-}
-
-/// Which saga a reply is about, for the story and the judge.
-pub fn about(incoming: &Incoming) -> Option<SagaId> {
-    reply::parse(incoming.value.as_deref()?).ok().map(|reply| reply.saga_id)
 }
 
 impl Shop {
