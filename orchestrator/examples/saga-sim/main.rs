@@ -10,6 +10,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// Worlds are made of small things that live shortly.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 use sim::bugs::Bug;
 use sim::fault::Kept;
 use sim::{Recipe, Simulator, shrink};

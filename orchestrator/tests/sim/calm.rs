@@ -12,7 +12,6 @@ impl World<'_> {
         self.ground.tell(|| "-- from here on nothing goes wrong".to_owned());
         self.ground.chance().calm();
         self.disk.close_all();
-        self.workers.iter().for_each(|worker| worker.thaw());
         for place in 0..self.instances.len() {
             if self.instances[place].life.is_over() {
                 self.restart(place);
@@ -72,6 +71,7 @@ impl World<'_> {
     pub async fn settle_workers(&mut self) {
         for worker in &mut self.workers {
             for _ in 0..12 {
+                worker.thaw();
                 worker.step_frozen().await;
                 if !worker.has_work(&self.ground) {
                     break;

@@ -17,8 +17,8 @@ pub async fn poll_once<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
 
 /// A part of an instance, or what it is in the middle of.
 pub enum Slot<P> {
-    Idle(P),
-    Busy(Pin<Box<dyn Future<Output = P>>>),
+    Idle(Box<P>),
+    Busy(Pin<Box<dyn Future<Output = Box<P>>>>),
     /// Only between two of the others.
     Moving,
 }
@@ -32,7 +32,7 @@ impl<P: 'static> Slot<P> {
     }
 
     /// Begins something, if it is idle, and goes on with it as far as it gets. Whether it is done.
-    pub async fn step<F: Future<Output = P> + 'static>(&mut self, begin: impl FnOnce(P) -> F) -> bool {
+    pub async fn step<F: Future<Output = Box<P>> + 'static>(&mut self, begin: impl FnOnce(Box<P>) -> F) -> bool {
         *self = match std::mem::replace(self, Slot::Moving) {
             Slot::Idle(part) => Slot::Busy(Box::pin(begin(part))),
             other => other,

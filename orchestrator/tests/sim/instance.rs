@@ -56,7 +56,15 @@ impl Instance {
             tracer: Tracer::OFF,
         };
         let Stepwise { turns, leases, door } = Stepwise::new(parts, Arc::clone(&life.clock));
-        Self { life, bus, turns: Slot::Idle(turns), leases: Slot::Idle(leases), look: None, door, asleep: None }
+        Self {
+            life,
+            bus,
+            turns: Slot::Idle(Box::new(turns)),
+            leases: Slot::Idle(Box::new(leases)),
+            look: None,
+            door,
+            asleep: None,
+        }
     }
 
     /// Whether it can do something now.

@@ -1,12 +1,15 @@
 //! What must hold of the whole: while it runs, at rest, and after that.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
 use futures::FutureExt;
 use orchestrator::store::Store;
 use orchestrator::store::rows::{DeadLetterFilter, RequestStatus};
 use saga_model::SagaId;
-use saga_model::state::{Hold, Phase, StepStatus};
+use saga_model::ids::ShardId;
+use saga_model::state::{Hold, Phase, Saga, StepStatus};
 
 use super::callers::{Told, own_product};
 use super::ground::short;
@@ -21,6 +24,7 @@ fn object(world: &World<'_>, rule: &str, what: impl Into<String>) {
 /// The memory of whoever owns a shard is what is stored, and it has the timers that its sagas ask for.
 pub fn memory(world: &World<'_>) {
     let marks = world.disk.memory.marks();
+    let open = world.disk.has_open();
     for instance in world.instances.iter().filter(|instance| !instance.life.is_over()) {
         let Some(turns) = instance.turns.idle() else { continue };
         if let Some(saga) = turns.wrongly_armed() {
@@ -29,7 +33,7 @@ pub fn memory(world: &World<'_>) {
         for known in turns.remembered() {
             let current = marks.iter().any(|mark| mark.shard == known.shard && mark.epoch == known.epoch);
             let stored = world.ground.oracle().sagas.get(&known.saga).map(|log| log.record.saga.revision);
-            if current && stored != Some(known.revision) && !world.disk.has_open() {
+            if current && stored != Some(known.revision) && !open {
                 let what = format!(
                     "{} has saga {} at {}, stored is {stored:?}",
                     instance.life,
@@ -43,29 +47,52 @@ pub fn memory(world: &World<'_>) {
 }
 
 /// What has not come to rest.
-pub fn unrest(world: &World<'_>) -> Option<String> {
+pub enum Unrest {
+    Caller,
+    Saga(SagaId, Arc<Saga>),
+    Worker,
+    Unsent { shard: ShardId, sent: u64, rows: u64 },
+    Unread { shard: ShardId, read: i64, replies: i64 },
+    Operator,
+}
+
+impl fmt::Display for Unrest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unrest::Caller => f.write_str("somebody waits for an answer"),
+            Unrest::Saga(id, saga) => write!(f, "saga {} is {:?}: {:?}", short(*id), saga.phase, saga.steps),
+            Unrest::Worker => f.write_str("a worker has work"),
+            Unrest::Unsent { shard, sent, rows } => write!(f, "shard {shard}: sent to {sent} of {rows}"),
+            Unrest::Unread { shard, read, replies } => write!(f, "shard {shard}: replies read to {read} of {replies}"),
+            Unrest::Operator => f.write_str("an operator has no answer"),
+        }
+    }
+}
+
+/// Something that has not come to rest.
+pub fn unrest(world: &World<'_>) -> Option<Unrest> {
     if world.callers.are_waiting() {
-        return Some("somebody waits for an answer".to_owned());
+        return Some(Unrest::Caller);
     }
     if let Some((saga, log)) = world.ground.oracle().sagas.iter().find(|(_, log)| !log.record.saga.at_rest()) {
-        return Some(format!("saga {} is {:?}: {:?}", short(saga), log.record.saga.phase, log.record.saga.steps));
+        return Some(Unrest::Saga(*saga, Arc::clone(&log.record.saga)));
     }
     if world.workers.iter().any(|worker| worker.has_work(&world.ground) || worker.has_frozen()) {
-        return Some("a worker has work".to_owned());
+        return Some(Unrest::Worker);
     }
     let net = world.ground.net();
     for mark in world.disk.memory.marks() {
         if mark.published < mark.last_seq {
-            return Some(format!("shard {}: sent to {} of {}", mark.shard, mark.published, mark.last_seq));
+            return Some(Unrest::Unsent { shard: mark.shard, sent: mark.published, rows: mark.last_seq });
         }
         let end = net.reply_end(mark.shard);
         if mark.reply_offset < end {
-            return Some(format!("shard {}: replies read to {} of {end}", mark.shard, mark.reply_offset));
+            return Some(Unrest::Unread { shard: mark.shard, read: mark.reply_offset, replies: end });
         }
     }
     drop(net);
     let pending = world.operators.asked.iter().any(|demand| status(world, demand.id).is_none() && !demand.withdrawn);
-    pending.then(|| "an operator has no answer".to_owned())
+    pending.then_some(Unrest::Operator)
 }
 
 fn status(world: &World<'_>, id: uuid::Uuid) -> Option<RequestStatus> {

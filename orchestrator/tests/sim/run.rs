@@ -85,22 +85,20 @@ async fn live(world: &mut World<'_>) {
     world.begin().await;
     for _ in 0..world.size.steps {
         world.step().await;
-        rules::memory(world);
-        rules::effects(world);
         if is_wrong() {
             return;
         }
     }
     world.calm_down().await;
     if !world.come_to_rest().await {
-        let what = rules::unrest(world).unwrap_or_default();
+        let what = rules::unrest(world).map(|unrest| unrest.to_string()).unwrap_or_default();
         ground.oracle().object("ComesToRest", what);
     }
     if is_wrong() {
         return;
     }
     rules::at_rest(world);
-    if is_wrong() || ground.chance().one_in(2) {
+    if is_wrong() || !ground.chance().one_in(4) {
         return;
     }
     world.linger().await;

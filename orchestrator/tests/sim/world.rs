@@ -15,6 +15,7 @@ use super::disk::Disk;
 use super::fault::Fault;
 use super::ground::Ground;
 use super::instance::{Instance, LEASE};
+use super::rules;
 use super::worker::{Shop, Worker};
 
 /// How large a world is.
@@ -32,8 +33,8 @@ impl Size {
         Self {
             shards: ShardCount::new([1, 2, 2, 4][rng.usize(..4)]).unwrap(),
             instances: [1, 1, 2, 2, 3][rng.usize(..5)],
-            wishes: [1, 1, 2, 2, 3, 4][rng.usize(..6)],
-            steps: rng.usize(40..180),
+            wishes: [1, 1, 1, 2, 2, 3][rng.usize(..6)],
+            steps: rng.usize(30..120),
             policy: rng.usize(..policies),
         }
     }
@@ -121,14 +122,21 @@ impl<'a> World<'a> {
         let place = self.ground.chance().rng.usize(..self.instances.len());
         match dice {
             0..8 => self.wish(place),
-            8..20 => self.work().await,
+            8..20 => {
+                self.work().await;
+                rules::effects(self);
+            }
             20..28 => self.time().await,
             28..31 => {
                 let mark = !self.ground.hit(Fault::MarkLost);
                 self.shop.sell(mark);
+                rules::effects(self);
             }
             31..35 => self.arrive(),
-            _ => self.instance(place, dice).await,
+            _ => {
+                self.instance(place, dice).await;
+                rules::memory(self);
+            }
         }
         self.hear().await;
         // What was begun aside goes on.
