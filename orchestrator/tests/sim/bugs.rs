@@ -55,8 +55,6 @@ bugs! {
     WatermarkTooFar,
     /// the mark of read replies is one too far
     ReplyMarkTooFar,
-    /// reply marks are stored though the transitions are not
-    MarksWithoutRows,
     /// whoever takes a shard loads one saga too few
     RecoveryForgetsSaga,
     /// whoever takes a shard loads a saga as it was before
@@ -87,8 +85,6 @@ bugs! {
     RefusalForgotten,
     /// a worker answers a new round with the answer of the old one
     RoundIgnored,
-    /// a worker undoes what is still being done
-    UndoWhileActing,
     /// settling a charge does not keep a late one out
     SettleKeepsNobodyOut,
     /// a charge does not know its key

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use orchestrator::bus::{Ack, AckSink, Bus, BusError, Incoming, Outgoing, Progress, topics};
+use orchestrator::bus::{Ack, AckSink, Bus, BusError, Incoming, Outgoing, Progress, Ticket, topics};
 use orchestrator::engine::Acks;
 use saga_model::ids::ShardId;
 use service::kafka::topics::ORDER_CONFIRMED;
@@ -30,6 +30,8 @@ struct State {
     unheard: Vec<Ack>,
     /// The next offset to read of each assigned reply partition.
     assigned: BTreeMap<ShardId, i64>,
+    /// Commands that the broker does not have yet.
+    held: Vec<(usize, Message, Ticket)>,
     /// Too much is on its way out.
     full: bool,
 }
@@ -61,6 +63,7 @@ impl SimBus {
 
     /// Hears of what the broker has; of a part of it if acknowledgements are late.
     pub fn hear(&self) {
+        self.let_go();
         let heard: Vec<Ack> = {
             let mut state = self.lock();
             let mut chance = self.ground.chance();
@@ -74,14 +77,26 @@ impl SimBus {
         heard.into_iter().for_each(|ack| (self.sink)(ack));
     }
 
+    /// Commands that were late arrive, in any order.
+    fn let_go(&self) {
+        let mut state = self.lock();
+        while !state.held.is_empty() {
+            let at = self.ground.chance().rng.usize(..state.held.len());
+            let (place, message, ticket) = state.held.swap_remove(at);
+            let (partition, offset) = self.ground.net().command(place, message);
+            state.unheard.push(Ack { ticket, partition: partition as i32, offset: offset as i64 });
+        }
+    }
+
     pub fn set_full(&self, full: bool) {
         self.lock().full = full;
     }
 
-    /// Puts one message where it is read; where that is.
-    fn put(&self, message: Outgoing) -> Ack {
+    /// Puts one message where it is read; where that is, if it is there already.
+    fn put(&self, message: Outgoing) -> Option<Ack> {
         let Outgoing { topic, key, partition, value, headers, ticket, .. } = message;
-        let ack = |partition: usize, offset: usize| Ack { ticket, partition: partition as i32, offset: offset as i64 };
+        let ack =
+            |partition: usize, offset: usize| Some(Ack { ticket, partition: partition as i32, offset: offset as i64 });
         if let Some(place) = COMMAND_TOPICS.iter().position(|name| **name == *topic) {
             self.ground.oracle().command(&self.ground, ticket.command);
             if self.ground.has(Bug::CommandNotSent) && self.ground.chance().one_in(4) {
@@ -89,6 +104,7 @@ impl SimBus {
             }
             let twice = self.ground.hit(Fault::CommandTwice);
             let bad = self.ground.hit(Fault::CommandGarbage);
+            let late = self.ground.hit(Fault::CommandLate);
             let mut net = self.ground.net();
             let message = Message { key, value, headers, command: ticket.command };
             if bad {
@@ -96,6 +112,11 @@ impl SimBus {
             }
             if twice {
                 net.command(place, message.clone());
+            }
+            if late {
+                drop(net);
+                self.lock().held.push((place, message, ticket));
+                return None;
             }
             let (partition, offset) = net.command(place, message);
             return ack(partition, offset);
@@ -168,7 +189,7 @@ impl Bus for SimBus {
                 )
             });
             let ack = self.put(message);
-            self.lock().unheard.push(ack);
+            self.lock().unheard.extend(ack);
         }
         if !self.life.is_over() && self.ground.hit(Fault::CrashBeforeAck) {
             self.life.end();
@@ -177,7 +198,7 @@ impl Bus for SimBus {
 
     fn unacked(&self) -> usize {
         let state = self.lock();
-        if state.full { usize::MAX } else { state.unheard.len() }
+        if state.full { usize::MAX } else { state.unheard.len() + state.held.len() }
     }
 
     fn assign_replies(&self, shard: ShardId, offset: i64) {

@@ -83,7 +83,7 @@ pub fn own_product(wish: usize) -> Uuid {
 impl Wish {
     fn any(rng: &mut fastrand::Rng, number: usize) -> Self {
         let mut items = vec![(own_product(number), 1)];
-        if rng.u32(..4) == 0 {
+        if rng.u32(..2) == 0 {
             items.push((Uuid::from_u128(SCARCE), 2));
         }
         let order = Order {

@@ -84,14 +84,6 @@ impl Disk {
         self.ground.oracle().stored(&self.ground, life, batch);
     }
 
-    /// Nothing of a batch was stored, and its owner knows.
-    pub fn not_stored(&self, batch: &Batch) {
-        if self.ground.has(Bug::MarksWithoutRows) {
-            let marks = spoil::only_reply_marks(&self.memory, batch);
-            let _nothing_else = self.memory.commit(&marks).now_or_never();
-        }
-    }
-
     /// A batch was stored, and its owner does not know.
     pub fn unsure(&self, batch: &Batch) {
         self.lock().fresh.extend(batch.inserts.iter().map(|write| write.record.saga.id));

@@ -67,6 +67,8 @@ faults! {
     LateReplyEnd: 0.30,
     /// a command comes twice
     CommandTwice: 0.15,
+    /// a command comes late, after others
+    CommandLate: 0.20,
     /// garbage stands among the commands
     CommandGarbage: 0.08,
     /// a topic loses the commands that nobody has taken
@@ -100,7 +102,7 @@ faults! {
     /// a worker's ledger is away for a while, also in the middle of recording
     LedgerAway: 0.08,
     /// the fast memory of stock is emptied
-    StockEmptied: 0.05,
+    StockEmptied: 0.30,
     /// the database's clock jumps, forward or back
     ClockJumps: 0.03,
     /// an operator asks for something

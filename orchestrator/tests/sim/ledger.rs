@@ -59,10 +59,6 @@ impl SimLedger {
     }
 
     fn spoil(&self, question: &Question, judgement: &mut Judgement) {
-        if self.ground.has(Bug::UndoWhileActing) && *judgement == Judgement::Busy && question.kind == Kind::Compensate {
-            *judgement = Judgement::Undo { settle: None, trace: None };
-            return;
-        }
         let Judgement::Answer(answer) = &*judgement else { return };
         let code = answer.error.as_ref().map(|error| error.code.as_str());
         match self.ground.bug {
@@ -103,7 +99,7 @@ impl Ledger for SimLedger {
     async fn record(&self, claim: ClaimId, records: &[Record]) -> Result<Vec<bool>, Trouble> {
         self.away()?;
         let recorded = self.inner.record(claim, records).await?;
-        if matches!(self.ground.bug, Some(Bug::LateActionDone | Bug::RefusalForgotten | Bug::UndoWhileActing)) {
+        if matches!(self.ground.bug, Some(Bug::LateActionDone | Bug::RefusalForgotten)) {
             return Ok(records.iter().map(|_| true).collect());
         }
         if self.ground.hit(Fault::LedgerAway) {

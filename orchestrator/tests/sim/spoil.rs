@@ -95,17 +95,6 @@ pub fn past_the_fence(memory: &MemoryStore, batch: &Batch) -> Batch {
     moved
 }
 
-/// Nothing of a batch but how far replies were read.
-pub fn only_reply_marks(memory: &MemoryStore, batch: &Batch) -> Batch {
-    let mut marks = memory.marks();
-    marks.retain_mut(|mark| {
-        let update = batch.shards.iter().find(|update| update.shard == mark.shard && update.epoch == mark.epoch);
-        mark.reply_offset = update.map_or(mark.reply_offset, |update| update.reply_offset);
-        update.is_some()
-    });
-    Batch { shards: marks, ..Batch::default() }
-}
-
 /// A batch in words.
 pub fn words(life: &Life, batch: &Batch) -> String {
     let mut text = format!("{life} commits");

@@ -68,14 +68,8 @@ impl Store for SimStore {
             self.life.wait().await;
         }
         match BEFORE.iter().copied().find(|fault| self.ground.hit(*fault)) {
-            Some(Fault::CrashBeforeCommit) => {
-                self.disk.not_stored(batch);
-                return self.life.die().await;
-            }
-            Some(Fault::CommitAway) => {
-                self.disk.not_stored(batch);
-                return away();
-            }
+            Some(Fault::CrashBeforeCommit) => return self.life.die().await,
+            Some(Fault::CommitAway) => return away(),
             Some(Fault::UnknownLost) => return if self.ground.has(Bug::UnknownIsNo) { away() } else { broken() },
             Some(Fault::UnknownOpen) => {
                 self.disk.leave_open(&self.life, batch);
