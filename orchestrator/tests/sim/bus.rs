@@ -77,10 +77,10 @@ impl SimBus {
         heard.into_iter().for_each(|ack| (self.sink)(ack));
     }
 
-    /// Commands that were late arrive, in any order.
+    /// Commands that were late arrive, in any order; some only later.
     fn let_go(&self) {
         let mut state = self.lock();
-        while !state.held.is_empty() {
+        while !state.held.is_empty() && self.ground.chance().goes_on(4) {
             let at = self.ground.chance().rng.usize(..state.held.len());
             let (place, message, ticket) = state.held.swap_remove(at);
             let (partition, offset) = self.ground.net().command(place, message);

@@ -106,7 +106,7 @@ faults! {
     /// the database's clock jumps, forward or back
     ClockJumps: 0.03,
     /// an operator asks for something
-    Operator: 0.08,
+    Operator: 0.12,
     /// an operator takes a request back
     Withdrawal: 0.05,
     /// a caller gives up and asks again, elsewhere
@@ -182,6 +182,11 @@ impl Chance {
     /// From now on nothing goes wrong.
     pub fn calm(&mut self) {
         self.calm = true;
+    }
+
+    /// True once in `n` times, and always once nothing goes wrong any more.
+    pub fn goes_on(&mut self, n: u32) -> bool {
+        self.calm || self.one_in(n)
     }
 
     /// True once in `n` times.
