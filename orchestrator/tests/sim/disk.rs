@@ -54,7 +54,10 @@ impl Disk {
         if self.ground.has(Bug::AcknowledgedNotStored) && self.ground.chance().one_in(5) {
             return Ok(Committed::All);
         }
-        let mut committed = self.memory.commit(stored).now_or_never().unwrap_or(Ok(Committed::All))?;
+        let mut committed =
+            self.memory.commit(stored).now_or_never().unwrap_or(Ok(Committed::All)).inspect_err(|error| {
+                self.ground.tell(|| format!("{life} cannot commit: {error}"));
+            })?;
         match (&committed, self.ground.bug) {
             (Committed::FenceLost(_), Some(Bug::FenceDropped)) => {
                 let moved = spoil::past_the_fence(&self.memory, stored);

@@ -114,12 +114,14 @@ impl Net {
         self.replies[usize::from(shard.0)].len() as i64
     }
 
-    /// Whether the message there is none that a saga of this shard takes.
+    /// Whether the message there is none that a saga of this shard takes, or was made a dead letter.
     pub fn is_held(&self, shard: ShardId, offset: i64) -> bool {
         let log = &self.replies[usize::from(shard.0)];
         let found = usize::try_from(offset).ok().and_then(|offset| log.get(offset));
         found.is_some_and(|incoming| {
-            self.garbage.contains(&(shard, offset)) || self.place(incoming.key.as_deref()) != usize::from(shard.0)
+            self.garbage.contains(&(shard, offset))
+                || self.letters.contains(&(shard, offset))
+                || self.place(incoming.key.as_deref()) != usize::from(shard.0)
         })
     }
 

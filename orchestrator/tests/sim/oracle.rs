@@ -48,13 +48,15 @@ pub struct Oracle {
     pub wrong: Option<Wrong>,
     /// Instances' clocks agree.
     pub clocks_agree: bool,
+    /// The database refuses nothing for what it is.
+    pub wholesome: bool,
     /// What has ended may not change any more, but for late replies that are recorded.
     pub over: bool,
 }
 
 impl Oracle {
-    pub fn new(definition: Arc<Definition>, clocks_agree: bool) -> Self {
-        Self { definition, sagas: BTreeMap::new(), wrong: None, clocks_agree, over: false }
+    pub fn new(definition: Arc<Definition>, clocks_agree: bool, wholesome: bool) -> Self {
+        Self { definition, sagas: BTreeMap::new(), wrong: None, clocks_agree, wholesome, over: false }
     }
 
     /// Says that something is wrong; the first word counts.
@@ -71,6 +73,10 @@ impl Oracle {
             if self.sagas.insert(write.record.saga.id, log).is_some() {
                 self.object("StoredOnce", format!("saga {} is stored twice", short(write.record.saga.id)));
             }
+        }
+        let failed = batch.history.iter().any(|stored| stored.row.kind == RowKind::EngineFailed);
+        if self.wholesome && (failed || batch.dead_letters.iter().any(|letter| letter.code == "ENGINE_ERROR")) {
+            self.object("NothingIsPoisonous", "the engine failed, and nothing was refused for what it is");
         }
         for stored in &batch.history {
             self.judge_timer(ground, life, batch, stored.saga, &stored.row);

@@ -61,7 +61,7 @@ async fn run(common: &Common, recipe: &Recipe) -> Outcome {
     let size = Size::any(&mut chance.rng, common.definitions.len());
     let clocks_agree = !chance.is_on(Fault::ClockJumps);
     let definition = Arc::clone(&common.definitions[size.policy].1);
-    let oracle = Oracle::new(definition, clocks_agree);
+    let oracle = Oracle::new(definition, clocks_agree, !chance.is_on(Fault::Poison));
     let ground = Arc::new(Ground::new(chance, Net::new(size.shards), oracle, recipe.bug, recipe.told));
     let mut world = World::new(Arc::clone(&ground), common, size);
     live(&mut world).await;
