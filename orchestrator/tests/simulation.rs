@@ -1,7 +1,7 @@
 //! The simulator, as far as it is quick; `deploy/test` runs many more schedules: docs/simulation.md.
 
 #[path = "sim/mod.rs"]
-#[allow(dead_code)] // the program uses more of it
+#[allow(dead_code, unused_imports)] // the program uses more of it
 mod sim;
 
 use sim::bugs::Bug;

@@ -144,7 +144,7 @@ impl SimBus {
         ack(0, 0)
     }
 
-    fn spoil(&self, messages: &mut Vec<Outgoing>) {
+    fn spoil(&self, messages: &mut [Outgoing]) {
         if self.ground.has(Bug::EventsOutOfOrder) {
             messages.reverse();
         }
