@@ -70,6 +70,10 @@ async fn orders_survive_kills_of_the_one_process() {
         }
     };
     orders_survive(&clients, &books, 100, killer).await;
+    let data = dev.home.path().join("data");
+    let args = ["audit", "--data-dir", data.to_str().unwrap()];
+    let mut audit = Process::start("saga audit", &binary_path("saga"), &args, &BTreeMap::new());
+    assert_eq!(audit.wait(), 0, "{}", audit.output());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,6 +5,7 @@
 
 pub mod rows;
 
+pub mod integrity;
 pub mod memory;
 pub mod postgres;
 pub mod sqlite;

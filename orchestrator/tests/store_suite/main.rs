@@ -11,6 +11,7 @@ mod operators;
 mod ownership;
 mod reads;
 
+mod constraints;
 mod postgres;
 mod proxy;
 
