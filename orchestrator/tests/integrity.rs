@@ -83,7 +83,7 @@ async fn each_thing_that_does_not_hold_is_found() {
         ("ROW-6", "DELETE FROM saga WHERE id = {good}", Some(&kept.confirmed)),
         (
             "ROW-7",
-            "INSERT INTO admin_request (id, saga_id, action, at, status) VALUES ({good}, {good}, 'cancel', 1, 'DONE')",
+            "INSERT INTO admin_request (id, saga_id, shard, action, at, status) VALUES ({good}, {good}, 0, 'cancel', 1, 'DONE')",
             Some(&kept.confirmed),
         ),
         ("INV-6", "UPDATE history SET attempt = 2 WHERE saga_id = {good} AND seq = 2", Some(&kept.confirmed)),
