@@ -2,7 +2,10 @@
 
 mod admin;
 mod audit;
+mod audit_list;
 mod cli;
+mod cli_lists;
+mod dead_letters;
 mod errors;
 mod idempotency;
 mod orders;
