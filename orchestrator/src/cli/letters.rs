@@ -110,12 +110,15 @@ struct Header {
     value_base64: String,
 }
 
+/// How an answer is shown to people.
+type Shown = fn(&Reply) -> Result<String, Stop>;
+
 /// Runs a command.
 ///
 /// # Errors
 /// Why it did not do what it was asked.
 pub async fn run(command: LetterCommand, out: &mut (dyn Write + Send)) -> Result<(), Stop> {
-    let (request, server, shown): (_, _, fn(&Reply) -> Result<String, Stop>) = match command {
+    let (request, server, shown): (Request, Server, Shown) = match command {
         LetterCommand::List(args) => {
             let request = Request::get(&["admin", "dead-letters"])
                 .query("status", args.status)

@@ -31,7 +31,7 @@ pub enum LetterAction {
 #[derive(Debug)]
 pub enum LetterOutcome {
     /// The letter as it is now.
-    Done(DeadLetter),
+    Done(Box<DeadLetter>),
     /// It is not new, or somebody else is at it.
     Taken,
     /// It is as it was.
@@ -71,10 +71,11 @@ impl Engine {
                 }
             },
         };
-        if !self.store.close_dead_letter(claim, &verdict).await? {
-            return Ok(LetterOutcome::Taken);
-        }
-        self.letter(letter.id).await.map(|letter| letter.map_or(LetterOutcome::Taken, LetterOutcome::Done))
+        let closed = self.store.close_dead_letter(claim, &verdict).await?;
+        Ok(match verdict.settles() {
+            Some((status, _)) if closed => LetterOutcome::Done(Box::new(DeadLetter { status, ..letter })),
+            Some(_) | None => LetterOutcome::Taken,
+        })
     }
 
     /// The dead letter of that id.

@@ -18,7 +18,7 @@ pub struct Part {
     list: List,
     /// Only what is older than this.
     pub before: Option<Uuid>,
-    limit: u64,
+    pub limit: u64,
 }
 
 const DEFAULT_LIMIT: u64 = 50;
@@ -30,6 +30,11 @@ impl Part {
         let before = query.optional("cursor", |text| list.read(text));
         let limit = query.number("limit", 1..=MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
         Self { list, before, limit }
+    }
+
+    /// The cursor of the page after one that ends with that entry.
+    pub fn after(&self, last: Uuid) -> String {
+        self.list.cursor(last)
     }
 
     /// How many entries to ask for: one more than is shown says whether there is a next page.
@@ -44,7 +49,7 @@ impl Part {
             return None;
         }
         found.truncate(limit);
-        found.last().map(|last| self.list.cursor(id(last)))
+        found.last().map(|last| self.after(id(last)))
     }
 }
 

@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use rows::{
     AdminAnswer, AdminRequest, AuditFilter, Batch, Claim, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow,
-    IdempotencyKey, KeyRecord, Page, SagaRecord, ShardGrant, ShardState, Verdict,
+    IdempotencyKey, KeyRecord, LetterPage, Page, SagaRecord, ShardGrant, ShardState, Verdict,
 };
 
 /// What became of a batch. Unless it is [`Committed::All`], nothing of it is stored.
@@ -133,8 +133,8 @@ pub trait Store: Send + Sync + 'static {
     /// Requests that are not pending any more, those of the workers among them, newest first.
     async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AdminRequest>>;
 
-    /// Dead letters, newest first.
-    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<Page<DeadLetter>>;
+    /// Dead letters, newest first; fewer than wanted where they are large.
+    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<LetterPage>;
     /// The dead letter of that id.
     async fn dead_letter(&self, id: Uuid) -> Result<Option<DeadLetter>>;
     /// Claims a dead letter that is new and that nobody has claimed beyond `now`; `false` if it is not so.

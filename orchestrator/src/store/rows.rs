@@ -14,7 +14,7 @@ use saga_model::state::Saga;
 use service::headers::Headers;
 use uuid::Uuid;
 
-pub use operators::{AuditFilter, Claim, Verdict};
+pub use operators::{AuditFilter, Claim, LetterPage, Verdict};
 
 /// The row of a definition with its policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,7 +2,8 @@
 
 use futures::future::join_all;
 use orchestrator::store::rows::{
-    AdminRequest, AuditFilter, Batch, Claim, DeadLetter, DeadLetterStatus, RequestStatus, Verdict,
+    AdminRequest, AuditFilter, Batch, Claim, DeadLetter, DeadLetterFilter, DeadLetterStatus, LetterPage, RequestStatus,
+    Verdict,
 };
 use orchestrator::store::{Committed, StoreError};
 use saga_model::Micros;
@@ -102,4 +103,32 @@ pub async fn a_letter_given_back_may_be_claimed_again(store: AnyStore) {
     assert_eq!(store.dead_letter(letter.id).await.unwrap(), Some(letter));
     assert!(audit(&store).await.is_empty(), "nothing was done");
     assert!(store.claim_dead_letter(second, NOW).await.unwrap());
+}
+
+pub async fn large_letters_make_short_pages(store: AnyStore) {
+    let mut owner = Owner::of_all(&store).await;
+    let third = usize::try_from(LetterPage::BYTES / 3).unwrap();
+    let mut letters: Vec<DeadLetter> = (0..5).map(dead_letter).collect();
+    for (letter, bytes) in letters.iter_mut().zip([1, 4 * third, third, third, third]) {
+        letter.value = Some(vec![0xff; bytes]);
+    }
+    letters[0].value = None;
+    for letter in &letters {
+        let batch = Batch { dead_letters: vec![letter.clone()], ..owner.holding(ZERO) };
+        assert_eq!(owner.commit(&batch).await.unwrap(), Committed::All);
+    }
+    let (mut offsets, mut before) = (Vec::new(), None);
+    loop {
+        let page = store.dead_letters(&DeadLetterFilter { before, limit: 4, ..Default::default() }).await.unwrap();
+        assert_eq!(page.total, 5);
+        offsets.push(page.items.iter().map(|letter| letter.offset).collect::<Vec<_>>());
+        before = page.items.last().map(|letter| letter.id);
+        if !page.more {
+            break;
+        }
+    }
+    // The headers count too, so that the third large one is too much; one that is larger than a page is one.
+    assert_eq!(offsets, [vec![4, 3], vec![2], vec![1], vec![0]]);
+    let page = store.dead_letters(&DeadLetterFilter { limit: 2, ..Default::default() }).await.unwrap();
+    assert_eq!((page.items.len(), page.more), (2, true));
 }

@@ -66,7 +66,8 @@ on_every_store! {
         a_dead_letter_is_settled_once_with_its_record,
         of_many_who_claim_a_letter_one_does,
         a_claim_runs_out,
-        a_letter_given_back_may_be_claimed_again;
+        a_letter_given_back_may_be_claimed_again,
+        large_letters_make_short_pages;
     operators:
         a_request_is_pending_until_it_is_answered,
         a_withdrawn_request_is_not_pending,

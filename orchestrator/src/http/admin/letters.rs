@@ -28,9 +28,10 @@ pub async fn list(State(api): State<Arc<Api>>, uri: Uri) -> Result<Response, Pro
     let (topic, code) = (query.text("topic"), query.text("code"));
     let part = Part::of(List::DeadLetters, &mut query);
     let filter =
-        query.finish(|| Some(DeadLetterFilter { status, topic, code, before: part.before, limit: part.wanted() }))?;
-    let mut found = api.read(api.engine.store().dead_letters(&filter)).await?;
-    let next_cursor = part.cut(&mut found.items, |letter| letter.id);
+        query.finish(|| Some(DeadLetterFilter { status, topic, code, before: part.before, limit: part.limit }))?;
+    let found = api.read(api.engine.store().dead_letters(&filter)).await?;
+    let last = found.items.last().filter(|_| found.more);
+    let next_cursor = last.map(|letter| part.after(letter.id));
     Ok(Answer::of(StatusCode::OK, &Letters::of(&found, next_cursor))?.done())
 }
 

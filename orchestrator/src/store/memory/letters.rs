@@ -5,7 +5,10 @@ use uuid::Uuid;
 
 use super::state::State;
 use crate::store::Result;
-use crate::store::rows::{AdminRequest, AuditFilter, Claim, DeadLetter, DeadLetterStatus, RequestStatus, Verdict};
+use crate::store::rows::{
+    AdminRequest, AuditFilter, Claim, DeadLetter, DeadLetterFilter, DeadLetterStatus, LetterPage, RequestStatus,
+    Verdict,
+};
 
 impl State {
     /// Requests that are not pending, newest first.
@@ -18,6 +21,21 @@ impl State {
                 && fits(&filter.action, Some(&request.action))
                 && filter.before.is_none_or(|before| request.id < before)
         })
+    }
+
+    /// Dead letters, newest first.
+    pub fn letters(&self, filter: &DeadLetterFilter) -> LetterPage {
+        let matching = || {
+            self.dead_letters.values().rev().filter(|letter| {
+                filter.status.is_none_or(|status| letter.status == status)
+                    && filter.topic.as_ref().is_none_or(|topic| letter.topic == *topic)
+                    && filter.code.as_ref().is_none_or(|code| letter.code == *code)
+            })
+        };
+        let older = || matching().filter(|letter| filter.before.is_none_or(|before| letter.id < before));
+        let fit = LetterPage::fit(older().map(size), filter.limit);
+        let items = older().take(fit).cloned().collect();
+        LetterPage { items, total: matching().count() as u64, more: older().nth(fit).is_some() }
     }
 
     /// Claims a new letter that nobody has claimed, or whose claim has run out.
@@ -48,4 +66,9 @@ impl State {
     fn new_letter(&mut self, id: Uuid) -> Option<&mut DeadLetter> {
         self.dead_letters.get_mut(&id).filter(|letter| letter.status == DeadLetterStatus::New)
     }
+}
+
+fn size(letter: &DeadLetter) -> u64 {
+    let bytes = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+    (bytes(&letter.key) + bytes(&letter.value) + letter.headers.bytes()) as u64
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::rows::{
     AdminAnswer, AdminRequest, AuditFilter, Batch, Claim, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow,
-    IdempotencyKey, KeyRecord, Page, RequestStatus, SagaRecord, ShardGrant, Untaken, Verdict,
+    IdempotencyKey, KeyRecord, LetterPage, Page, RequestStatus, SagaRecord, ShardGrant, Untaken, Verdict,
 };
 use super::{Committed, InstanceId, Membership, Result, Store};
 use state::State;
@@ -169,17 +169,8 @@ impl Store for MemoryStore {
         Ok(page(self.lock().audit(filter).cloned(), 0, filter.limit))
     }
 
-    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<Page<DeadLetter>> {
-        let state = self.lock();
-        let matching = || {
-            state.dead_letters.values().rev().filter(|letter| {
-                filter.status.is_none_or(|status| letter.status == status)
-                    && filter.topic.as_ref().is_none_or(|topic| letter.topic == *topic)
-                    && filter.code.as_ref().is_none_or(|code| letter.code == *code)
-            })
-        };
-        let shown = matching().filter(|letter| filter.before.is_none_or(|before| letter.id < before));
-        Ok(Page { items: page(shown.cloned(), 0, filter.limit), total: matching().count() as u64 })
+    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<LetterPage> {
+        Ok(self.lock().letters(filter))
     }
 
     async fn dead_letter(&self, id: Uuid) -> Result<Option<DeadLetter>> {

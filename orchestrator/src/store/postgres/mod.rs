@@ -23,7 +23,7 @@ use uuid::Uuid;
 use super::codec;
 use super::rows::{
     AdminAnswer, AdminRequest, AuditFilter, Batch, Claim, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow,
-    IdempotencyKey, KeyRecord, Page, SagaRecord, ShardGrant, Untaken, Verdict,
+    IdempotencyKey, KeyRecord, LetterPage, Page, SagaRecord, ShardGrant, Untaken, Verdict,
 };
 use super::sql::transaction::{self, End};
 use super::sql::{audit, definitions, error, letters, operators, reads};
@@ -165,8 +165,8 @@ impl Store for PostgresStore {
         answer(audit::list(&self.general, filter)).await
     }
 
-    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<Page<DeadLetter>> {
-        answer(operators::dead_letters(&self.general, filter)).await
+    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<LetterPage> {
+        answer(letters::list(&self.general, filter)).await
     }
 
     async fn dead_letter(&self, id: Uuid) -> Result<Option<DeadLetter>> {

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use super::codec;
 use super::rows::{
     AdminAnswer, AdminRequest, AuditFilter, Batch, Claim, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow,
-    IdempotencyKey, KeyRecord, Page, SagaRecord, ShardGrant, Untaken, Verdict,
+    IdempotencyKey, KeyRecord, LetterPage, Page, SagaRecord, ShardGrant, Untaken, Verdict,
 };
 use super::sql::transaction::{self, End};
 use super::sql::{audit, definitions, letters, operators, reads};
@@ -149,8 +149,8 @@ impl Store for SqliteStore {
         audit::list(&self.readers, filter).await
     }
 
-    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<Page<DeadLetter>> {
-        operators::dead_letters(&self.readers, filter).await
+    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<LetterPage> {
+        letters::list(&self.readers, filter).await
     }
 
     async fn dead_letter(&self, id: Uuid) -> Result<Option<DeadLetter>> {

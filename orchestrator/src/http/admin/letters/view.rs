@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use crate::store::rows::{DeadLetter, DeadLetterStatus, Page};
+use crate::store::rows::{DeadLetter, DeadLetterStatus, LetterPage};
 
 /// A page of the list.
 #[derive(Debug, Serialize)]
@@ -45,7 +45,7 @@ struct Header<'a> {
 }
 
 impl<'a> Letters<'a> {
-    pub fn of(page: &'a Page<DeadLetter>, next_cursor: Option<String>) -> Self {
+    pub fn of(page: &'a LetterPage, next_cursor: Option<String>) -> Self {
         Self { dead_letters: page.items.iter().map(Shown::of).collect(), next_cursor, total: page.total }
     }
 }
