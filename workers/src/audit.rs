@@ -1,4 +1,4 @@
-//! The audit record of admin calls: table `admin_request`, which the orchestrator owns and serves.
+//! The audit record of admin calls, in the table `admin_request`: the orchestrator lists it under `GET /admin/audit`.
 
 use saga_model::micros::Micros;
 use sea_orm::{ConnectionTrait, Statement};

@@ -1,4 +1,5 @@
-//! Messages that cannot be read: kept in the list that operators see, and sent to `saga.dead-letters`.
+//! Messages that cannot be read: kept in the list that operators see, `GET /admin/dead-letters` of the orchestrator,
+//! and sent to `saga.dead-letters`.
 
 use async_trait::async_trait;
 use base64::Engine;
@@ -56,7 +57,7 @@ pub trait DeadLetters: Send + Sync + 'static {
     async fn keep(&self, letters: &[DeadLetter]) -> Result<(), Trouble>;
 }
 
-/// The list in the table `dead_letter`, which the orchestrator serves.
+/// The list in the table `dead_letter`, where the orchestrator keeps its own dead letters too.
 #[derive(Debug, Clone)]
 pub struct SqlDeadLetters(pub Db);
 

@@ -70,9 +70,19 @@ pub enum Undelivered {
 pub struct Ticket {
     pub shard: ShardId,
     pub epoch: u64,
-    /// The history row that the message belongs to; none for what belongs to no row (a dead letter, a reply passed on).
-    pub shard_seq: Option<u64>,
+    pub made_of: MadeOf,
     pub command: Option<(SagaId, CommandRef)>,
+}
+
+/// What the message was made of, and is made of again by the next owner of the shard if it has not left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MadeOf {
+    /// The history row with this `shard_seq`.
+    Row(u64),
+    /// The reply at this offset, of which came a dead letter or which is passed on to its right partition.
+    Reply(i64),
+    /// A command sent again: its row counts no more.
+    Again,
 }
 
 /// The broker has a message, durably.

@@ -8,14 +8,16 @@ use super::commit_loop::CommitLoop;
 use super::draft::Draft;
 use super::drafting::Loaded;
 use super::input::{Input, Submitted};
+use super::settle::ReplyMarks;
 use super::{report, trace};
 use crate::store::rows::{Batch, SagaRecord};
 use crate::store::{Committed, StoreError};
 
-/// Inputs that go into one commit, and whether they are the last of their turn.
+static NOTHING_READ: ReplyMarks = ReplyMarks::new();
+
+/// Inputs that go into one commit.
 struct Part {
     inputs: Vec<Input>,
-    with_marks: bool,
     /// They were refused alone before and stand here as failures of the engine.
     condemned: bool,
 }
@@ -24,7 +26,8 @@ impl CommitLoop {
     /// Takes inputs through advance, commit and act. A batch never dies for one member: what the store refuses is
     /// split until the culprit is alone.
     pub(super) async fn carry(&mut self, inputs: Vec<Input>) {
-        let mut parts = vec![Part { inputs, with_marks: true, condemned: false }];
+        let read = read(&inputs);
+        let mut parts = vec![Part { inputs, condemned: false }];
         let mut failures = 0;
         while let Some(mut part) = parts.pop() {
             self.admit(&mut part.inputs);
@@ -45,9 +48,10 @@ impl CommitLoop {
                 }
             };
             let mut draft = self.core.draft(&part.inputs, &loaded, self.parts.clock.now());
-            let batch = self.core.encode(&mut draft, part.with_marks);
-            if draft.is_empty() && draft.passed_on.is_empty() {
-                self.only_marks(draft, &batch, &mut part);
+            // The marks of the whole turn go with its last part: before that, something read may not be stored.
+            let batch = self.core.encode(&mut draft, if parts.is_empty() { &read } else { &NOTHING_READ });
+            if draft.is_empty() {
+                self.nothing_to_store(draft, &mut part);
                 continue;
             }
             match self.store(&batch).await {
@@ -80,6 +84,7 @@ impl CommitLoop {
                 Err(StoreError::Refused(why)) => self.split(part, &why, &mut parts),
             }
         }
+        self.core.note_read(&read);
     }
 
     /// Claims and mints the submissions; the withdrawn ones leave.
@@ -126,14 +131,13 @@ impl CommitLoop {
         }
     }
 
-    /// Nothing changed but how far replies were read; the store learns it by and by.
-    fn only_marks(&mut self, draft: Draft, batch: &Batch, part: &mut Part) {
+    /// Nothing changed but how far replies were read.
+    fn nothing_to_store(&mut self, draft: Draft, part: &mut Part) {
         self.leave();
         self.parts.meters.read(&draft, &part.inputs);
         for (index, why) in draft.failed {
             answer(&mut part.inputs[index], Submitted::Failed(why));
         }
-        self.core.note_read(batch);
     }
 
     fn act(&mut self, mut draft: Draft, batch: &Batch, mut inputs: Vec<Input>) {
@@ -146,13 +150,7 @@ impl CommitLoop {
             draft.ended.iter().for_each(|attempt| trace::make_span(&self.parts.tracer, attempt));
         }
         self.parts.watchers.stored(&draft);
-        let departure = self.core.settle(draft, batch, &inputs);
-        // Nobody finds dead letters and replies passed on again in the rows: they do not wait.
-        let waits = departure.first.is_empty();
-        self.departure = Some(departure);
-        if !waits {
-            self.leave();
-        }
+        self.departure = Some(self.core.settle(draft, batch));
         for (index, record) in stored {
             answer(&mut inputs[index], Submitted::Stored(Box::new(record)));
         }
@@ -198,19 +196,27 @@ impl CommitLoop {
     /// Halves a part that the store refuses, by sagas. A saga that is refused alone is stuck, its replies become
     /// dead letters, its requests are refused, and a submission fails.
     fn split(&mut self, part: Part, why: &str, parts: &mut Vec<Part>) {
+        // What concerns no saga is a group of its own.
         let mut groups: Vec<Option<SagaId>> = Vec::new();
-        for input in &part.inputs {
-            let saga = input.saga();
-            if saga.is_none() || !groups.contains(&saga) {
-                groups.push(saga);
-            }
-        }
-        if groups.len() > 1 {
-            let first: std::collections::HashSet<_> = groups[..groups.len() / 2].iter().copied().flatten().collect();
-            let (head, tail) =
-                part.inputs.into_iter().partition(|input| input.saga().is_some_and(|saga| first.contains(&saga)));
-            parts.push(Part { inputs: tail, with_marks: part.with_marks, condemned: part.condemned });
-            parts.push(Part { inputs: head, with_marks: false, condemned: part.condemned });
+        let grouped: Vec<(usize, Input)> = part
+            .inputs
+            .into_iter()
+            .map(|input| {
+                let saga = input.saga();
+                let known = saga.and_then(|_| groups.iter().position(|group| *group == saga));
+                let group = known.unwrap_or_else(|| {
+                    groups.push(saga);
+                    groups.len() - 1
+                });
+                (group, input)
+            })
+            .collect();
+        let (head, tail): (Vec<_>, Vec<_>) = grouped.into_iter().partition(|(group, _)| *group < groups.len() / 2);
+        let inputs = |half: Vec<(usize, Input)>| half.into_iter().map(|(_, input)| input).collect::<Vec<_>>();
+        let (head, tail) = (inputs(head), inputs(tail));
+        if !head.is_empty() {
+            parts.push(Part { inputs: tail, condemned: part.condemned });
+            parts.push(Part { inputs: head, condemned: part.condemned });
             return;
         }
         let saga = groups.first().copied().flatten().map(tracing::field::display);
@@ -218,7 +224,7 @@ impl CommitLoop {
         if part.condemned {
             return tracing::error!(saga.id = saga, "Not even the failure could be stored; it is left out");
         }
-        parts.push(Part { inputs: super::poison::condemn(part.inputs, why), condemned: true, ..part });
+        parts.push(Part { inputs: super::poison::condemn(tail, why), condemned: true });
     }
 
     fn begin_doubt(&mut self, parts: Vec<Part>) {
@@ -229,6 +235,18 @@ impl CommitLoop {
             self.drop_shard(shard);
         }
     }
+}
+
+/// How far these inputs read the reply partitions.
+fn read(inputs: &[Input]) -> ReplyMarks {
+    let mut read = ReplyMarks::new();
+    for input in inputs {
+        if let Input::Reply(reply) = input {
+            let next = read.entry(reply.shard).or_default();
+            *next = (*next).max(reply.incoming.offset + 1);
+        }
+    }
+    read
 }
 
 fn answer(input: &mut Input, submitted: Submitted) {

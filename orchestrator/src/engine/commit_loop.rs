@@ -15,6 +15,7 @@ use super::doubt::Doubt;
 use super::draft::Draft;
 use super::inbox::Inbox;
 use super::meters::Meters;
+use super::settle::ReplyMarks;
 use super::watchers::Watchers;
 use crate::bus::{Ack, AckSink, Bus};
 use crate::store::{Committed, Store};
@@ -109,8 +110,8 @@ impl CommitLoop {
         if self.doubt.is_none() {
             let due = self.core.due(now);
             inputs.extend(due.inputs);
-            for shard in due.ask_reply_end {
-                self.ask_reply_end(shard);
+            for (shard, epoch) in due.ask_reply_end {
+                self.ask_reply_end(shard, epoch);
             }
         }
         if inputs.is_empty() {
@@ -148,7 +149,7 @@ impl CommitLoop {
                 self.parts.bus.send(send);
                 let _ = done.send(()); // whoever looked may have ended
             }
-            Control::ReplyEnd { shard, end } => self.core.note_reply_end(shard, end),
+            Control::ReplyEnd { shard, epoch, end } => self.core.note_reply_end(shard, epoch, end),
         }
     }
 
@@ -181,7 +182,7 @@ impl CommitLoop {
             return;
         }
         let mut draft = Draft::new(now);
-        let batch = self.core.encode(&mut draft, true);
+        let batch = self.core.encode(&mut draft, &ReplyMarks::new());
         match self.parts.store.commit(&batch).await {
             Ok(Committed::All) => self.core.marks_stored(&batch, now),
             Ok(Committed::FenceLost(lost)) => self.drop_lost(lost),
@@ -194,14 +195,14 @@ impl CommitLoop {
         }
     }
 
-    fn ask_reply_end(&self, shard: ShardId) {
+    fn ask_reply_end(&self, shard: ShardId, epoch: u64) {
         let (bus, inbox) = (self.parts.bus.clone(), self.parts.inbox.clone());
         tokio::spawn(async move {
             let end = bus.reply_end(shard).await;
             if end.is_err() {
                 tokio::time::sleep(IDLE).await;
             }
-            inbox.control(Control::ReplyEnd { shard, end });
+            inbox.control(Control::ReplyEnd { shard, epoch, end });
         });
     }
 

@@ -18,8 +18,8 @@ pub enum Control {
     /// How far the workers of a command topic have come; answered once it is noted, so that the next look is taken
     /// after all that was known at this one.
     Progress { topic: String, progress: Vec<Progress>, done: oneshot::Sender<()> },
-    /// The end of a shard's reply partition, as it was asked for.
-    ReplyEnd { shard: ShardId, end: Result<i64, BusError> },
+    /// The end of a shard's reply partition, as its owner of this epoch asked for it.
+    ReplyEnd { shard: ShardId, epoch: u64, end: Result<i64, BusError> },
 }
 
 /// A shard as its new owner finds it.

@@ -3,7 +3,7 @@
 //! [`Core`] never waits and never asks a clock: the commit loop brings it inputs and the time, stores what it
 //! drafts, and tells it the outcome. A simulator drives the same type step by step.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use saga_model::ids::{ShardCount, ShardId};
@@ -46,6 +46,9 @@ pub struct OwnedShard {
     pub watermark: Watermark,
     /// The next offset to read of its reply partition, as far as it has been applied.
     pub reply_next: i64,
+    /// The replies of which came a message that the broker does not have yet: a dead letter, or the reply passed on.
+    /// The stored mark stays before them, so that the next owner reads them again.
+    pub passing: BTreeSet<i64>,
     /// The marks as they are stored.
     pub stored: (u64, i64, Untaken),
     pub barrier: Barrier,

@@ -14,7 +14,7 @@ use super::commit_loop::Acks;
 use super::draft::Member;
 use super::messages;
 use super::settle::pending;
-use crate::bus::{Ack, Bus, Outgoing, Ticket};
+use crate::bus::{Ack, Bus, MadeOf, Outgoing, Ticket};
 use crate::store::rows::SagaRecord;
 
 /// The messages of one stored batch, not written yet.
@@ -33,40 +33,39 @@ pub struct Leaving {
     definition: Arc<Definition>,
     shard: ShardId,
     first_seq: u64,
-    transitions: Vec<(Row, Vec<Effect>)>,
-    pending: Option<CommandRef>,
+    rows: Vec<(Row, Vec<Sending>)>,
+}
+
+/// What a message is to tell.
+enum Sending {
+    Command(CommandRef),
+    Event(Emitted),
 }
 
 impl Leaving {
     pub fn of(member: Member) -> Self {
         let Member { record, definition, shard, first_seq, transitions, .. } = member;
         let pending = pending(&record, &definition);
-        Self { record, definition, shard, first_seq, transitions, pending }
+        let sending = |effect| match effect {
+            // Of commands only the latest is still asked; an earlier one of the same batch has had its answer.
+            Effect::Send(command) => (pending == Some(command)).then_some(Sending::Command(command)),
+            Effect::Emit { topic, reason } => Some(Sending::Event(Emitted { topic, reason })),
+            Effect::Finish(_) => None,
+        };
+        let rows =
+            transitions.into_iter().map(|(row, effects)| (row, effects.into_iter().filter_map(sending).collect()));
+        Self { rows: rows.collect(), record, definition, shard, first_seq }
     }
 
     /// How many messages each of its rows sends, by `shard_seq`.
     pub fn rows(&self) -> impl Iterator<Item = (u64, usize)> {
-        let count = |effects: &Vec<Effect>| effects.iter().filter(|effect| self.sends(effect)).count();
-        (self.first_seq..).zip(self.transitions.iter().map(move |(_, effects)| count(effects)))
+        (self.first_seq..).zip(self.rows.iter().map(|(_, sending)| sending.len()))
     }
 
-    /// Of commands only the latest is still asked; an earlier one of the same batch has had its answer.
-    fn sends(&self, effect: &Effect) -> bool {
-        match effect {
-            Effect::Send(command) => self.pending == Some(*command),
-            Effect::Emit { .. } => true,
-            Effect::Finish(_) => false,
-        }
-    }
-
-    fn message(&self, row: &Row, effect: &Effect, ticket: Ticket) -> Option<Result<Outgoing, serde_json::Error>> {
-        match effect {
-            Effect::Send(command) => Some(messages::command(&self.record, &self.definition, *command, ticket)),
-            Effect::Emit { topic, reason } => {
-                let event = Emitted { topic: topic.clone(), reason: reason.clone() };
-                Some(messages::domain_event(&self.record, &self.definition, row, &event, ticket))
-            }
-            Effect::Finish(_) => None,
+    fn message(&self, row: &Row, sending: &Sending, ticket: Ticket) -> Result<Outgoing, serde_json::Error> {
+        match sending {
+            Sending::Command(command) => messages::command(&self.record, &self.definition, *command, ticket),
+            Sending::Event(event) => messages::domain_event(&self.record, &self.definition, row, event, ticket),
         }
     }
 }
@@ -77,18 +76,17 @@ impl Departure {
         let mut send = self.first;
         for leaving in &self.members {
             let Some(epoch) = self.epochs.get(&leaving.shard) else { continue };
-            for (shard_seq, (row, effects)) in (leaving.first_seq..).zip(&leaving.transitions) {
-                let shard_seq = Some(shard_seq);
-                let ticket = Ticket { shard: leaving.shard, epoch: *epoch, shard_seq, command: None };
-                for effect in effects.iter().filter(|effect| leaving.sends(effect)) {
-                    match leaving.message(row, effect, ticket) {
-                        Some(Ok(message)) => send.push(message),
+            for (shard_seq, (row, sendings)) in (leaving.first_seq..).zip(&leaving.rows) {
+                let made_of = MadeOf::Row(shard_seq);
+                let ticket = Ticket { shard: leaving.shard, epoch: *epoch, made_of, command: None };
+                for sending in sendings {
+                    match leaving.message(row, sending, ticket) {
+                        Ok(message) => send.push(message),
                         // It was counted, and nobody else will say that it has left.
-                        Some(Err(error)) => {
+                        Err(error) => {
                             left_out(leaving.record.saga.id, &error);
                             acks.push(Ack { ticket, partition: -1, offset: -1 });
                         }
-                        None => {}
                     }
                 }
             }

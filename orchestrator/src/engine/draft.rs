@@ -14,7 +14,7 @@ use saga_model::{Definition, Micros, SagaId};
 
 use super::input::ReplyInput;
 use super::trace::{self, EndedAttempt};
-use crate::bus::topics;
+use crate::bus::{Incoming, topics};
 use crate::store::rows::{AdminAnswer, DeadLetter, DeadLetterStatus, NewKey, SagaRecord};
 
 /// What one commit will store, and what follows once it has.
@@ -26,10 +26,7 @@ pub struct Draft {
     pub keys: Vec<(usize, NewKey)>,
     pub answers: Vec<AdminAnswer>,
     pub dead_letters: Vec<(ShardId, DeadLetter)>,
-    /// Indices of replies that belong on another shard's partition, with that shard.
-    pub passed_on: Vec<(usize, ShardId)>,
-    /// The next offset to read of each reply partition of which something was read.
-    pub reply_marks: BTreeMap<ShardId, i64>,
+    pub passed_on: Vec<PassedOn>,
     pub ignored: BTreeMap<Ignored, u32>,
     /// Attempts that its transitions end.
     pub ended: Vec<EndedAttempt>,
@@ -37,6 +34,14 @@ pub struct Draft {
     pub known_steps: BTreeSet<String>,
     /// Submissions that the pure function itself could not take, by index of the input.
     pub failed: Vec<(usize, String)>,
+}
+
+/// A reply that was read on the partition of one shard and belongs on that of another.
+#[derive(Debug)]
+pub struct PassedOn {
+    pub reply: Incoming,
+    pub from: ShardId,
+    pub to: ShardId,
 }
 
 /// A saga that a draft changes.
@@ -81,7 +86,6 @@ impl Draft {
             answers: Vec::new(),
             dead_letters: Vec::new(),
             passed_on: Vec::new(),
-            reply_marks: BTreeMap::new(),
             ignored: BTreeMap::new(),
             ended: Vec::new(),
             known_steps: BTreeSet::new(),
@@ -89,9 +93,16 @@ impl Draft {
         }
     }
 
-    /// Whether there is nothing to store but marks.
+    /// Whether there is nothing to store but marks, and nothing to send.
     pub fn is_empty(&self) -> bool {
-        self.members.is_empty() && self.answers.is_empty() && self.dead_letters.is_empty()
+        self.members.is_empty() && self.answers.is_empty() && self.dead_letters.is_empty() && self.passed_on.is_empty()
+    }
+
+    /// The first reply on this shard's partition of which a message has to leave.
+    pub fn first_passing(&self, shard: ShardId) -> Option<i64> {
+        let letters = self.dead_letters.iter().filter(|(of, _)| *of == shard).map(|(_, letter)| letter.offset);
+        let passed = self.passed_on.iter().filter(|passed| passed.from == shard).map(|passed| passed.reply.offset);
+        letters.chain(passed).min()
     }
 
     /// The saga as this draft has it, if it changes it.

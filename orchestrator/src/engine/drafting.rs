@@ -10,8 +10,9 @@ use saga_model::wire::{DeadLetterCode, Unreadable};
 use saga_model::{Definition, Micros, SagaId};
 
 use super::core::Core;
-use super::draft::{Draft, judge};
+use super::draft::{Draft, PassedOn, judge};
 use super::input::{Input, ReplyInput, Submission};
+use super::refusal::{code, explain};
 use crate::store::rows::{AdminAnswer, AdminRequest, KeyRecord, NewKey, Origin, RequestStatus, SagaRecord};
 
 /// Sagas that are not in memory (they have ended), as the store has them.
@@ -53,7 +54,7 @@ impl Core {
         let mut draft = Draft::new(now);
         for (index, input) in inputs.iter().enumerate() {
             match input {
-                Input::Reply(reply) => self.draft_reply(&mut draft, index, reply, loaded),
+                Input::Reply(reply) => self.draft_reply(&mut draft, reply, loaded),
                 Input::Request(request) => self.draft_request(&mut draft, request, loaded),
                 Input::Submission(submission) => self.draft_submission(&mut draft, index, submission),
                 Input::Internal { saga, event, actor } => {
@@ -84,19 +85,17 @@ impl Core {
         Some((record.clone(), definition, shard))
     }
 
-    fn draft_reply(&self, draft: &mut Draft, index: usize, input: &ReplyInput, loaded: &Loaded) {
+    fn draft_reply(&self, draft: &mut Draft, input: &ReplyInput, loaded: &Loaded) {
         if !self.shards.contains_key(&input.shard) {
             return;
         }
-        let mark = draft.reply_marks.entry(input.shard).or_default();
-        *mark = (*mark).max(input.incoming.offset + 1);
         let message = match &input.reading {
             Ok(message) => message,
             Err(why) => return draft.dead_letter(self.ids.uuid(), input, why.clone()),
         };
-        let right = self.shard_of(message.saga_id);
-        if right != input.shard {
-            draft.passed_on.push((index, right));
+        let to = self.shard_of(message.saga_id);
+        if to != input.shard {
+            draft.passed_on.push(PassedOn { reply: input.incoming.clone(), from: input.shard, to });
             return;
         }
         let Some((record, definition, shard)) = self.find(draft, message.saga_id, loaded) else {
@@ -246,32 +245,4 @@ fn describe(foreign: Foreign) -> Unreadable {
         Foreign::FutureAttempt => (DeadLetterCode::FutureAttempt, "this attempt was not sent yet"),
     };
     Unreadable::new(code, detail)
-}
-
-/// The public code of a refused verb.
-fn code(refused: &Refused) -> &'static str {
-    match refused {
-        Refused::ActionNotAllowed { .. } => "ACTION_NOT_ALLOWED",
-        Refused::StepNotReplayable { .. } => "STEP_NOT_REPLAYABLE",
-        Refused::UnknownStep { .. } => "VALIDATION_FAILED",
-        Refused::EffectMayStand => "EFFECT_MAY_STAND",
-        Refused::InputTooLarge => "PAYLOAD_TOO_LARGE",
-    }
-}
-
-fn explain(refused: &Refused) -> String {
-    match refused {
-        Refused::ActionNotAllowed { action, available } if available.is_empty() => {
-            format!("{action:?} is not possible: nothing can be done to this saga any more").to_lowercase()
-        }
-        Refused::ActionNotAllowed { action, available } => {
-            format!("{action:?} is not possible now; possible: {available:?}").to_lowercase()
-        }
-        Refused::StepNotReplayable { step } => format!("{step:?} is not the step in hand; leave fromStep out"),
-        Refused::UnknownStep { step } => format!("the definition has no step {step:?}"),
-        Refused::EffectMayStand => {
-            "an effect of this step may stand, so its input cannot be changed; replay it without input".to_owned()
-        }
-        Refused::InputTooLarge => "with this input the saga would grow too big".to_owned(),
-    }
 }

@@ -11,10 +11,13 @@ use super::messages;
 use super::settle::push;
 use super::taken::Waiting;
 use super::timers::TimerKind;
-use crate::bus::{Ack, BusError, Outgoing, Progress};
+use crate::bus::{Ack, BusError, MadeOf, Outgoing, Progress};
 
 /// Timers that one turn fires at most.
 const MAX_DUE: usize = 2_048;
+
+/// How long (in microseconds) a deadline waits for a reply partition to be read: it counts, broker or not.
+const DEADLINE_PATIENCE: i64 = 5_000_000;
 
 /// A command that waits for a worker no longer than this (in microseconds) is on its way.
 const ORDINARY_WAIT: i64 = 1_000_000;
@@ -23,19 +26,23 @@ const ORDINARY_WAIT: i64 = 1_000_000;
 #[derive(Debug, Default)]
 pub struct Due {
     pub inputs: Vec<Input>,
-    pub ask_reply_end: Vec<ShardId>,
+    /// With the epochs at which they are owned.
+    pub ask_reply_end: Vec<(ShardId, u64)>,
 }
 
 impl Core {
     /// The timers that fire at `now`. One that an answer could make moot waits until the reply partition of its
-    /// shard has been read up to an end seen after it fell due.
+    /// shard has been read up to an end seen after it fell due; the saga's deadline not for ever.
     pub fn due(&mut self, now: Micros) -> Due {
         let mut due = Due::default();
         let candidates: Vec<_> = self.timers.due(now).take(MAX_DUE).collect();
         for (at, saga, kind) in candidates {
             let Some(live) = self.sagas.get(&saga) else { continue };
             let shard = live.shard;
-            if kind.yields_to_replies() && !self.replies_read_since(shard, at, now, &mut due.ask_reply_end) {
+            if kind.yields_to_replies()
+                && !self.replies_read_since(shard, at, now, &mut due.ask_reply_end)
+                && (kind != TimerKind::Deadline || now.since(at) < DEADLINE_PATIENCE)
+            {
                 continue;
             }
             let Some(live) = self.sagas.get(&saga) else { continue };
@@ -50,7 +57,7 @@ impl Core {
         due
     }
 
-    fn replies_read_since(&mut self, shard: ShardId, due: Micros, now: Micros, ask: &mut Vec<ShardId>) -> bool {
+    fn replies_read_since(&mut self, shard: ShardId, due: Micros, now: Micros, ask: &mut Vec<(ShardId, u64)>) -> bool {
         let Some(owned) = self.shards.get_mut(&shard) else { return false };
         match owned.barrier {
             Barrier::Known { asked_at, end } if due <= asked_at => owned.reply_next >= end,
@@ -58,7 +65,7 @@ impl Core {
             Barrier::Known { end, .. } if owned.reply_next < end => false,
             Barrier::Known { .. } | Barrier::None => {
                 owned.barrier = Barrier::Asked { at: now };
-                ask.push(shard);
+                ask.push((shard, owned.epoch));
                 false
             }
             Barrier::Asked { .. } => false,
@@ -66,8 +73,9 @@ impl Core {
     }
 
     /// The end of a reply partition that was asked for.
-    pub fn note_reply_end(&mut self, shard: ShardId, end: Result<i64, BusError>) {
-        if let Some(owned) = self.shards.get_mut(&shard)
+    pub fn note_reply_end(&mut self, shard: ShardId, epoch: u64, end: Result<i64, BusError>) {
+        // One that was asked for before the shard was taken again says nothing about a question of now.
+        if let Some(owned) = self.shards.get_mut(&shard).filter(|owned| owned.epoch == epoch)
             && let Barrier::Asked { at } = owned.barrier
         {
             owned.barrier = match end {
@@ -88,8 +96,10 @@ impl Core {
         let Some(owned) = self.shards.get_mut(&ticket.shard).filter(|owned| owned.epoch == ticket.epoch) else {
             return;
         };
-        if let Some(seq) = ticket.shard_seq {
-            owned.acked(seq);
+        match ticket.made_of {
+            MadeOf::Row(seq) => owned.watermark.acked(seq),
+            MadeOf::Reply(offset) => drop(owned.passing.remove(&offset)),
+            MadeOf::Again => {}
         }
         if let Some((saga, command)) = ticket.command
             && self.still_asks(saga, command)
@@ -132,7 +142,7 @@ impl Core {
 
     pub(super) fn send_again(&self, saga: saga_model::SagaId, command: CommandRef, send: &mut Vec<Outgoing>) {
         if let Some(live) = self.sagas.get(&saga)
-            && let Some(ticket) = self.ticket(live.shard, None)
+            && let Some(ticket) = self.ticket(live.shard, MadeOf::Again)
         {
             tracing::debug!(saga.id = %saga, attempt = command.attempt, "A command was lost and is sent again");
             push(send, messages::command(&live.record, &live.definition, command, ticket), saga);

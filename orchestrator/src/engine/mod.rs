@@ -9,6 +9,27 @@
 //!
 //! Load, [`saga_model::advance()`], commit, and only then act. What was committed and not sent is found again in
 //! the rows by whoever owns the shard next ([`recover`]), so that starting up *is* recovery.
+//!
+//! The modules in the order of the road:
+//!
+//! * `submit`: from a caller's request to a saga, or to the one that its idempotency key stands for
+//! * `mailbox`: operators' requests, rows in SQL that the owner of the saga answers
+//! * `intake`: replies, read from the bus
+//! * `inbox`: where they wait for the loop, as `input` says what they are; `control` is what is no transition
+//! * `commit_loop`: one turn after the other, over all shards of this instance
+//! * `due`: which `timers` fire with a turn, by the time of `clock`
+//! * `carry`: a turn's inputs through all that follows, and what to do if the commit does not happen
+//! * `drafting`: inputs become events, and go through advance on copies
+//! * `draft`: what one commit will store
+//! * `settle`: from a draft to a batch, and after its commit memory and timers (`core`)
+//! * `watchers`: whoever waits for a saga is told
+//! * `departure`: the batch's messages, written by `messages`, leave while the next one is stored
+//! * `watermark`: how far they have left
+//! * `taken`: which commands their workers have taken, as `look` sees at the broker
+//!
+//! Off the road: `poison` and `doubt` (what the store refuses; a commit whose outcome is unknown), `shards`, `recover`
+//! and `definitions` (which shards are ours, how one is taken over, what its sagas may run), `report`, `meters` and
+//! `trace` (what is told of it), `stepwise` (all of it, driven by a simulator).
 
 mod carry;
 mod clock;
@@ -31,6 +52,7 @@ mod messages;
 mod meters;
 mod poison;
 mod recover;
+pub(crate) mod refusal;
 mod report;
 mod settle;
 mod shards;

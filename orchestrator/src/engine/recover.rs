@@ -11,7 +11,7 @@ use super::messages;
 use super::settle::{pending, push};
 use super::taken::Waiting;
 use super::watermark::Watermark;
-use crate::bus::Outgoing;
+use crate::bus::{MadeOf, Outgoing};
 use crate::store::rows::{SagaRecord, Untaken};
 
 impl Core {
@@ -31,6 +31,7 @@ impl Core {
                 last_seq: grant.last_seq,
                 watermark: Watermark::new(grant.published),
                 reply_next: grant.reply_offset,
+                passing: BTreeSet::new(),
                 stored: (grant.published, grant.reply_offset, Untaken::new()),
                 barrier: Barrier::None,
                 untaken: Untaken::new(),
@@ -62,7 +63,7 @@ impl Core {
         let mut sent_again = BTreeSet::new();
         for stored in &unpublished {
             let before = send.len();
-            let ticket = self.ticket(shard, Some(stored.shard_seq));
+            let ticket = self.ticket(shard, MadeOf::Row(stored.shard_seq));
             if let (Some((record, definition)), Some(ticket)) = (known.get(&stored.saga), ticket) {
                 for event in &stored.row.data.emit {
                     push(

@@ -8,16 +8,17 @@ use saga_model::{Definition, Micros, SagaId};
 
 use super::core::{Core, OwnedShard};
 use super::departure::{Departure, Leaving, left_out};
-use super::draft::Draft;
-use super::input::Input;
+use super::draft::{Draft, PassedOn};
 use super::messages;
-use crate::bus::{Outgoing, Ticket};
+use crate::bus::{MadeOf, Outgoing, Ticket};
 use crate::store::rows::{Batch, HistoryRow, SagaRecord, SagaWrite, ShardUpdate};
 
+/// The next offset to read of each reply partition of which something was read.
+pub type ReplyMarks = BTreeMap<ShardId, i64>;
+
 impl Core {
-    /// Numbers the rows of a draft and makes it a batch. Reply marks move only `with_marks`: of a batch that was
-    /// split, the last part takes them.
-    pub fn encode(&self, draft: &mut Draft, with_marks: bool) -> Batch {
+    /// Numbers the rows of a draft and makes it a batch, which takes `read` along: replies that no later batch applies.
+    pub fn encode(&self, draft: &mut Draft, read: &ReplyMarks) -> Batch {
         let mut batch = Batch { answers: draft.answers.clone(), ..Batch::default() };
         let mut next: BTreeMap<ShardId, u64> =
             self.shards.iter().map(|(shard, owned)| (*shard, owned.last_seq)).collect();
@@ -48,13 +49,7 @@ impl Core {
                 epoch: owned.epoch,
                 last_seq: next.get(shard).copied().unwrap_or(owned.last_seq),
                 published: owned.watermark.published(),
-                reply_offset: draft
-                    .reply_marks
-                    .get(shard)
-                    .filter(|_| with_marks)
-                    .copied()
-                    .unwrap_or(0)
-                    .max(owned.reply_next),
+                reply_offset: owned.reply_mark(read.get(shard).copied(), draft.first_passing(*shard)),
                 untaken: owned.untaken.clone(),
             })
             .collect();
@@ -65,25 +60,24 @@ impl Core {
     pub fn marks_moved(&self) -> bool {
         self.shards.values().any(|owned| {
             owned.stored.0 != owned.watermark.published()
-                || owned.stored.1 != owned.reply_next
+                || owned.stored.1 != owned.reply_mark(None, None)
                 || owned.stored.2 != owned.untaken
         })
     }
 
-    /// Takes note that replies were read which changed nothing; the store learns it by and by.
-    pub fn note_read(&mut self, batch: &Batch) {
-        for update in &batch.shards {
-            if let Some(owned) = self.shards.get_mut(&update.shard) {
-                owned.reply_next = owned.reply_next.max(update.reply_offset);
+    /// Takes note of how far replies were read; of those that changed nothing the store learns it by and by.
+    pub fn note_read(&mut self, read: &ReplyMarks) {
+        for (shard, next) in read {
+            if let Some(owned) = self.shards.get_mut(shard) {
+                owned.reply_next = owned.reply_next.max(*next);
             }
         }
     }
 
-    /// Takes note that marks alone were stored.
+    /// Takes note that marks were stored.
     pub fn marks_stored(&mut self, batch: &Batch, now: Micros) {
         for update in &batch.shards {
             if let Some(owned) = self.shards.get_mut(&update.shard) {
-                owned.reply_next = owned.reply_next.max(update.reply_offset);
                 owned.stored = (update.published, update.reply_offset, update.untaken.clone());
             }
         }
@@ -91,18 +85,18 @@ impl Core {
     }
 
     /// A draft is stored: memory is replaced, timers are armed. Returns what it sends.
-    pub fn settle(&mut self, draft: Draft, batch: &Batch, inputs: &[Input]) -> Departure {
+    pub fn settle(&mut self, draft: Draft, batch: &Batch) -> Departure {
         let mut departure = Departure::default();
         self.marks_stored(batch, draft.now);
-        for (index, shard) in &draft.passed_on {
-            if let (Input::Reply(reply), Some(ticket)) =
-                (&inputs[*index], self.ticket(reply_shard(&inputs[*index]), None))
-            {
-                departure.first.push(messages::passed_on(&reply.incoming, *shard, ticket));
+        for PassedOn { reply, from, to } in &draft.passed_on {
+            if let Some(ticket) = self.passing(*from, reply.offset) {
+                departure.first.push(messages::passed_on(reply, *to, ticket));
             }
         }
         for (shard, letter) in &draft.dead_letters {
-            departure.first.extend(self.ticket(*shard, None).map(|ticket| messages::dead_letter(letter, ticket)));
+            if let Some(ticket) = self.passing(*shard, letter.offset) {
+                departure.first.push(messages::dead_letter(letter, ticket));
+            }
         }
         for member in draft.members {
             let (record, definition, shard) = (member.record.clone(), member.definition.clone(), member.shard);
@@ -121,8 +115,14 @@ impl Core {
         departure
     }
 
-    pub(super) fn ticket(&self, shard: ShardId, shard_seq: Option<u64>) -> Option<Ticket> {
-        Some(Ticket { shard, epoch: self.epoch(shard)?, shard_seq, command: None })
+    pub(super) fn ticket(&self, shard: ShardId, made_of: MadeOf) -> Option<Ticket> {
+        Some(Ticket { shard, epoch: self.epoch(shard)?, made_of, command: None })
+    }
+
+    /// The ticket of a message made of a reply, before which the stored mark stays until the message has left.
+    fn passing(&mut self, shard: ShardId, offset: i64) -> Option<Ticket> {
+        self.shards.get_mut(&shard)?.passing.insert(offset);
+        self.ticket(shard, MadeOf::Reply(offset))
     }
 
     /// Notes in the watermark of its shard that row `seq` sends that many messages.
@@ -150,13 +150,6 @@ pub(super) fn push(send: &mut Vec<Outgoing>, made: Result<Outgoing, serde_json::
     }
 }
 
-fn reply_shard(input: &Input) -> ShardId {
-    match input {
-        Input::Reply(reply) => reply.shard,
-        Input::Request(_) | Input::Submission(_) | Input::Internal { .. } => ShardId(0),
-    }
-}
-
 /// A saga with what queries need of it.
 fn written(record: &SagaRecord, definition: &Definition) -> SagaWrite {
     let saga = &record.saga;
@@ -171,8 +164,10 @@ fn written(record: &SagaRecord, definition: &Definition) -> SagaWrite {
 }
 
 impl OwnedShard {
-    /// One message of row `seq` has left.
-    pub fn acked(&mut self, seq: u64) {
-        self.watermark.acked(seq);
+    /// The next reply to read for whoever takes the shard after `read` was applied: before all of which a message has
+    /// not left, `passing` among them.
+    fn reply_mark(&self, read: Option<i64>, passing: Option<i64>) -> i64 {
+        let next = read.map_or(self.reply_next, |read| read.max(self.reply_next));
+        passing.into_iter().chain(self.passing.first().copied()).fold(next, i64::min)
     }
 }

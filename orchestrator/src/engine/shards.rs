@@ -182,15 +182,24 @@ fn plan(membership: &Membership, me: &InstanceId, owned: &BTreeSet<ShardId>) -> 
     let place = membership.instances.iter().position(|instance| instance == me).unwrap_or(0);
     let shards = membership.shards.len();
     let share = shards / instances + usize::from(place < shards % instances);
+    let mine: BTreeSet<ShardId> = membership
+        .shards
+        .iter()
+        .filter(|state| state.owner.as_deref() == Some(me.0.as_str()))
+        .map(|state| state.shard)
+        .collect();
+    // What another has taken while we were frozen is not part of our share, though we have it in memory: with nothing
+    // to store, no fence has told us yet.
+    let (kept, lost): (Vec<ShardId>, Vec<ShardId>) = owned.iter().partition(|shard| mine.contains(shard));
     // A shard that we are said to own but do not have in memory is taken again.
     let free = membership.shards.iter().filter(|state| {
-        let mine = state.owner.as_deref() == Some(me.0.as_str());
         let expired = state.owner.is_none() || state.lease_until < membership.now;
-        (mine || expired) && !owned.contains(&state.shard)
+        (mine.contains(&state.shard) || expired) && !kept.contains(&state.shard)
     });
-    let take = free.map(|state| state.shard).take(share.saturating_sub(owned.len())).collect();
-    let surplus = owned.len().saturating_sub(share);
-    Plan { take, release: owned.iter().rev().take(surplus).copied().collect() }
+    let take = free.map(|state| state.shard).take(share.saturating_sub(kept.len())).collect();
+    let surplus = kept.len().saturating_sub(share);
+    let release = lost.into_iter().chain(kept.into_iter().rev().take(surplus)).collect();
+    Plan { take, release }
 }
 
 #[cfg(test)]
@@ -229,5 +238,14 @@ mod tests {
         check(&["a"], &[Some("a"), Some("dead"), Some("a"), Some("dead")], &[0, 2], &[1, 3], &[]);
         check(&["a", "b"], &[Some("b"), Some("b"), Some("b"), Some("b")], &[], &[], &[]);
         check(&["a"], &[Some("a"), Some("a")], &[0], &[1], &[]);
+    }
+
+    #[test]
+    fn what_another_took_while_we_were_frozen_is_given_up_and_leaves_room() {
+        check(&["a", "b"], &[Some("b"), Some("b"), Some("a"), Some("a")], &[0, 1], &[2, 3], &[0, 1]);
+        check(&["a", "b"], &[Some("b"), Some("b"), None, None], &[0, 1], &[2, 3], &[0, 1]);
+        check(&["a", "b"], &[Some("b"), Some("a"), Some("dead"), Some("b")], &[0, 1], &[2], &[0]);
+        // Whoever took it is dead by now: it is dropped, and taken at its present epoch.
+        check(&["a"], &[Some("dead"), Some("a")], &[0, 1], &[0], &[0]);
     }
 }

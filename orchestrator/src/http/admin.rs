@@ -108,3 +108,36 @@ fn wrong_field(verb: &Verb, detail: String) -> FieldError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use saga_model::advance::Refused;
+    use saga_model::event::Action;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::engine::refusal;
+    use crate::store::rows::RequestStatus;
+
+    #[test]
+    fn every_refusal_of_an_owner_is_told_as_the_clients_own() {
+        let step = || "payment".to_owned();
+        let refusals = [
+            Refused::ActionNotAllowed { action: Action::Skip, available: Vec::new() },
+            Refused::StepNotReplayable { step: step() },
+            Refused::UnknownStep { step: step() },
+            Refused::EffectMayStand,
+            Refused::InputTooLarge,
+        ];
+        for why in refusals {
+            let answer = AdminAnswer {
+                request: Uuid::nil(),
+                status: RequestStatus::Refused,
+                code: Some(refusal::code(&why).to_owned()),
+                detail: Some(refusal::explain(&why)),
+            };
+            let status = refusal(&Verb::Skip { step: step() }, answer).into_response().status();
+            assert!(status.is_client_error(), "{why:?}: {status}");
+        }
+    }
+}

@@ -5,6 +5,7 @@ mod audit;
 mod audit_list;
 mod cli;
 mod cli_lists;
+mod corridor;
 mod dead_letters;
 mod errors;
 mod idempotency;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use orchestrator::bus::{Bus, Class, Incoming, Outgoing, Ticket};
+use orchestrator::bus::{Bus, Class, Incoming, MadeOf, Outgoing, Ticket};
 use saga_model::SagaId;
 use saga_model::ids::ShardId;
 use service::headers::Headers;
@@ -65,7 +65,7 @@ pub fn on_partition(wanted: i32) -> impl Iterator<Item = SagaId> {
 }
 
 pub fn ticket(number: u64) -> Ticket {
-    Ticket { shard: ShardId(0), epoch: 1, shard_seq: Some(number), command: None }
+    Ticket { shard: ShardId(0), epoch: 1, made_of: MadeOf::Row(number), command: None }
 }
 
 pub fn message(topic: &Arc<str>, class: Class, saga: SagaId, number: u64) -> Outgoing {

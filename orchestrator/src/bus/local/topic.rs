@@ -140,6 +140,7 @@ mod tests {
     use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
     use super::*;
+    use crate::bus::MadeOf;
 
     fn topic() -> (Topic, UnboundedReceiver<Delivery>) {
         let (sender, receiver) = unbounded_channel();
@@ -160,7 +161,7 @@ mod tests {
     }
 
     fn ticket(shard_seq: u64) -> Ticket {
-        Ticket { shard: ShardId(0), epoch: 1, shard_seq: Some(shard_seq), command: None }
+        Ticket { shard: ShardId(0), epoch: 1, made_of: MadeOf::Row(shard_seq), command: None }
     }
 
     #[test]
@@ -186,11 +187,11 @@ mod tests {
             topic.keep(delivery(0), Some(ticket(seq)));
             topic.keep(delivery(1), Some(ticket(seq + 10)));
         }
-        let sent = |acks: Vec<Ack>| acks.iter().map(|ack| ack.ticket.shard_seq.unwrap()).collect::<Vec<_>>();
-        assert_eq!(sent(topic.done(1, 2)), [10, 11]);
-        assert_eq!(sent(topic.done(0, 3)), [0, 1, 2]);
+        let sent = |acks: Vec<Ack>| acks.iter().map(|ack| ack.ticket).collect::<Vec<_>>();
+        assert_eq!(sent(topic.done(1, 2)), [10, 11].map(ticket));
+        assert_eq!(sent(topic.done(0, 3)), [0, 1, 2].map(ticket));
         assert!(topic.done(1, 2).is_empty());
-        assert_eq!(sent(topic.done(1, 3)), [12]);
+        assert_eq!(sent(topic.done(1, 3)), [12].map(ticket));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use orchestrator::bus::topics::REPLIES;
 use orchestrator::bus::{Ack, AckSink, Bus, BusError, Class, Incoming, Message, Outgoing, Progress, Undelivered};
 use saga_model::ids::{ShardCount, ShardId};
 use saga_model::json::RawJson;
@@ -39,6 +40,10 @@ struct State {
     /// Messages by themselves, and what is said to the next ones; without an answer they wait.
     singles: Vec<Message>,
     delivers: Delivers,
+    /// All else that was sent, by topic, with its partition.
+    others: Vec<(String, Option<i32>)>,
+    /// Acknowledgements of these are kept back.
+    kept_back: Option<Vec<Ack>>,
     ends: BTreeMap<(String, i32), i64>,
     assigned: BTreeSet<ShardId>,
     replies: VecDeque<(ShardId, Incoming)>,
@@ -53,6 +58,8 @@ impl TestBus {
             commands: Vec::new(),
             singles: Vec::new(),
             delivers: Box::new(|| Some(Ok(()))),
+            others: Vec::new(),
+            kept_back: None,
             ends: BTreeMap::new(),
             assigned: BTreeSet::new(),
             replies: VecDeque::new(),
@@ -71,7 +78,7 @@ impl TestBus {
         self.state.lock().unwrap().taken = false;
     }
 
-    /// From now on whoever asks for the progress of workers gets no answer.
+    /// From now on whoever asks for the progress of workers or the end of replies gets no answer.
     pub fn silent(&self) {
         self.state.lock().unwrap().silent = true;
     }
@@ -111,6 +118,22 @@ impl TestBus {
         state.replies.push_back((ShardId(partition), incoming));
         drop(state);
         self.arrived.notify_one();
+    }
+
+    /// What else was sent: topics, with the partition that was chosen.
+    pub fn others(&self) -> Vec<(String, Option<i32>)> {
+        self.state.lock().unwrap().others.clone()
+    }
+
+    /// From now on nothing is acknowledged.
+    pub fn keep_acks(&self) {
+        self.state.lock().unwrap().kept_back.get_or_insert_default();
+    }
+
+    /// Acknowledges all that was not.
+    pub fn give_acks(&self) {
+        let acks = self.state.lock().unwrap().kept_back.take();
+        acks.into_iter().flatten().for_each(|ack| (self.sink)(ack));
     }
 
     /// Answers a command that was sent before.
@@ -160,7 +183,9 @@ impl Bus for TestBus {
             let partition = message.partition.unwrap_or_else(|| i32::from(message.ticket.shard.0));
             let offset = state.put(&message.topic, partition);
             acks.push(Ack { ticket: message.ticket, partition, offset });
-            if message.class == Class::Command {
+            if message.class == Class::Event || &*message.topic == REPLIES {
+                state.others.push((message.topic.to_string(), message.partition));
+            } else {
                 let command = command::parse(&message.value.unwrap()).unwrap();
                 state.commands.push(command.clone());
                 if state.taken
@@ -169,6 +194,9 @@ impl Bus for TestBus {
                     state.reply(self.shards, &command, says);
                 }
             }
+        }
+        if let Some(kept_back) = &mut state.kept_back {
+            kept_back.append(&mut acks);
         }
         drop(state);
         acks.into_iter().for_each(|ack| (self.sink)(ack));
@@ -219,6 +247,9 @@ impl Bus for TestBus {
     }
 
     async fn reply_end(&self, shard: ShardId) -> Result<i64, BusError> {
+        if self.state.lock().unwrap().silent {
+            std::future::pending::<()>().await;
+        }
         let state = self.state.lock().unwrap();
         Ok(state.ends.get(&("saga.replies".to_owned(), i32::from(shard.0))).copied().unwrap_or_default())
     }

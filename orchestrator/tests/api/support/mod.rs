@@ -5,9 +5,11 @@ mod bus;
 mod client;
 mod server;
 mod spy;
+mod steps;
 
 pub use client::{Client, Reply, Wrong, codes};
 pub use server::{Options, Server};
+pub use steps::{Steps, success};
 
 pub type Json = serde_json::Value;
 

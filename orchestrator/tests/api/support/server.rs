@@ -47,17 +47,18 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let policy = Policy {
-            step_timeout: Millis(60_000),
-            step_attempts: 3,
-            compensation_attempts: 2,
-            retry_base: Millis(1),
-            retry_cap: Millis(1),
-            saga_deadline: Millis(3_600_000),
-        };
-        Self { open_scopes: "submit,read", policy, more: Router::new().into() }
+        Self { open_scopes: "submit,read", policy: POLICY, more: Router::new().into() }
     }
 }
+
+pub const POLICY: Policy = Policy {
+    step_timeout: Millis(60_000),
+    step_attempts: 3,
+    compensation_attempts: 2,
+    retry_base: Millis(1),
+    retry_cap: Millis(1),
+    saga_deadline: Millis(3_600_000),
+};
 
 /// The keys of every server; the secret of each is its name and `-secret`.
 const KEYS: &str = "ops:ops-secret:admin,shop:shop-secret:submit,eye:eye-secret:read,both:both-secret:submit+read";
@@ -161,7 +162,7 @@ impl Drop for Server {
     }
 }
 
-struct RandomIds;
+pub struct RandomIds;
 
 impl Ids for RandomIds {
     fn uuid(&self) -> Uuid {
@@ -174,7 +175,7 @@ impl Ids for RandomIds {
 }
 
 /// A definition that is no order: its input may be any object.
-fn parcel() -> Blueprint {
+pub fn parcel() -> Blueprint {
     let step = |name: &str, class| StepDef {
         name: name.to_owned(),
         class,

@@ -22,7 +22,12 @@ pub struct Spy {
     standing: AtomicU8,
     /// Requests to owners are not seen by them.
     deaf: AtomicBool,
+    judge: Mutex<Judge>,
+    reply_marks: Mutex<Vec<i64>>,
 }
+
+/// What a test says to a batch before it is stored.
+type Judge = Box<dyn Fn(&Batch) -> Result<()> + Send>;
 
 const UP: u8 = 0;
 const AWAY: u8 = 1;
@@ -30,8 +35,25 @@ const SILENT: u8 = 2;
 
 impl Spy {
     pub fn new(inner: MemoryStore) -> Self {
-        let (requests, started) = (Mutex::default(), Mutex::default());
-        Self { inner, requests, started, standing: AtomicU8::new(UP), deaf: AtomicBool::new(false) }
+        Self {
+            inner,
+            requests: Mutex::default(),
+            started: Mutex::default(),
+            standing: AtomicU8::new(UP),
+            deaf: AtomicBool::new(false),
+            judge: Mutex::new(Box::new(|_| Ok(()))),
+            reply_marks: Mutex::default(),
+        }
+    }
+
+    /// From now on every batch is judged so.
+    pub fn judge(&self, judge: impl Fn(&Batch) -> Result<()> + Send + 'static) {
+        *self.judge.lock().unwrap() = Box::new(judge);
+    }
+
+    /// The reply marks of the batch stored last, by shard.
+    pub fn reply_marks(&self) -> Vec<i64> {
+        self.reply_marks.lock().unwrap().clone()
     }
 
     /// From now on every question is refused.
@@ -119,9 +141,11 @@ impl Store for Spy {
 
     async fn commit(&self, batch: &Batch) -> Result<Committed> {
         self.check().await?;
+        (self.judge.lock().unwrap())(batch)?;
         // Held over the commit, so that whoever sees the saga sees it counted.
         let committed = self.inner.commit(batch).await?;
         if committed == Committed::All {
+            *self.reply_marks.lock().unwrap() = batch.shards.iter().map(|update| update.reply_offset).collect();
             self.started.lock().unwrap().extend(batch.inserts.iter().map(|write| write.record.saga.id));
             let mut requests = self.requests.lock().unwrap();
             for answer in &batch.answers {

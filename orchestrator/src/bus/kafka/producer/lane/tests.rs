@@ -2,12 +2,12 @@ use rdkafka::message::OwnedHeaders;
 use saga_model::ids::ShardId;
 
 use super::*;
-use crate::bus::Ticket;
+use crate::bus::{MadeOf, Ticket};
 
 const PARK: Duration = Duration::from_secs(300);
 
 fn message() -> Message {
-    let ticket = Ticket { shard: ShardId(0), epoch: 1, shard_seq: None, command: None };
+    let ticket = Ticket { shard: ShardId(0), epoch: 1, made_of: MadeOf::Again, command: None };
     Message { key: None, value: None, headers: OwnedHeaders::new(), partition: None, ticket }
 }
 

@@ -1,0 +1,125 @@
+//! How far replies are read when a turn does not go as usual: each is dealt with, and nothing that came of it is lost.
+
+use std::time::Duration;
+
+use orchestrator::store::StoreError;
+use saga_model::ids::ShardCount;
+
+use crate::support::{Steps, success};
+
+#[tokio::test]
+async fn a_turn_that_was_split_has_read_all_its_replies() {
+    let mut steps = Steps::new(1).await;
+    let commands = steps.started(2).await;
+    steps.store.judge(|batch| match batch.updates.len() {
+        0 | 1 => Ok(()),
+        _ => Err(StoreError::Refused("not two at once".to_owned())),
+    });
+    // The last one is of the saga that is stored first.
+    steps.read(0, [0, 1, 0].map(|n| success(&commands[n])).into()).await;
+    steps.turn().await;
+    for command in &commands {
+        assert_eq!(steps.revision(command.saga_id).await, 2);
+    }
+    steps.idle().await;
+    assert_eq!(steps.store.reply_marks(), [3]);
+}
+
+#[tokio::test]
+async fn a_turn_of_which_something_cannot_be_stored_at_all_has_read_all_its_replies() {
+    let mut steps = Steps::new(1).await;
+    let commands = steps.started(2).await;
+    let poison = commands[1].saga_id;
+    steps.store.judge(move |batch| {
+        let touches = batch.updates.iter().any(|write| write.record.saga.id == poison);
+        if touches { Err(StoreError::Refused("not this one".to_owned())) } else { Ok(()) }
+    });
+    steps.read(0, [0, 1].map(|n| success(&commands[n])).into()).await;
+    steps.turn().await;
+    assert_eq!(steps.revision(commands[0].saga_id).await, 2);
+    steps.idle().await;
+    assert_eq!(steps.store.reply_marks(), [2]);
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_has_not_left_is_sent_by_the_next_owner() {
+    let mut steps = Steps::new(1).await;
+    let commands = steps.started(1).await;
+    steps.bus.keep_acks();
+    let replies = vec![success(&commands[0]), b"no reply".to_vec(), success(&commands[0])];
+    steps.read(0, replies.clone()).await;
+    steps.turn().await;
+    steps.idle().await;
+    assert_eq!((steps.dead_letters(), steps.store.reply_marks()), (1, vec![1]), "it may not have left");
+
+    let mut next = steps.another().await;
+    assert_eq!(next.dead_letters(), 0);
+    next.read(0, replies).await;
+    next.turn().await;
+    assert_eq!(next.dead_letters(), 1);
+    next.idle().await;
+    assert_eq!(next.store.reply_marks(), [3], "it has left");
+}
+
+#[tokio::test]
+async fn a_reply_passed_on_that_has_not_left_is_read_again() {
+    let mut steps = Steps::new(2).await;
+    let commands = steps.started(1).await;
+    let right = commands[0].saga_id.slot().shard(ShardCount::new(2).unwrap()).0;
+    let wrong = 1 - right;
+    steps.bus.keep_acks();
+    steps.read(wrong, vec![success(&commands[0])]).await;
+    steps.turn().await;
+    let passed_on = ("saga.replies".to_owned(), Some(i32::from(right)));
+    assert!(steps.bus.others().contains(&passed_on), "{:?}", steps.bus.others());
+    steps.idle().await;
+    assert_eq!(steps.store.reply_marks(), [0, 0]);
+    steps.bus.give_acks();
+    steps.turn().await;
+    steps.idle().await;
+    assert_eq!(steps.store.reply_marks()[usize::from(wrong)], 1);
+}
+
+#[tokio::test]
+async fn a_message_of_no_saga_before_a_poisonous_one_is_told_from_it() {
+    let mut steps = Steps::new(1).await;
+    let commands = steps.started(1).await;
+    steps.store.judge(|batch| {
+        let moves_on = batch.history.iter().any(|row| row.row.data.stuck.is_none());
+        if moves_on { Err(StoreError::Refused("no step is stored".to_owned())) } else { Ok(()) }
+    });
+    steps.read(0, vec![b"no reply".to_vec(), success(&commands[0])]).await;
+    steps.turn().await;
+    assert_eq!(steps.status(commands[0].saga_id).await, "STUCK");
+    steps.idle().await;
+    assert_eq!((steps.dead_letters(), steps.store.reply_marks()), (2, vec![2]));
+}
+
+#[tokio::test]
+async fn a_turn_of_which_only_a_part_is_stored_will_be_read_again() {
+    let mut steps = Steps::new(1).await;
+    let commands = steps.started(2).await;
+    let second = commands[1].saga_id;
+    steps.store.judge(move |batch| match &*batch.updates {
+        [one] if one.record.saga.id == second => Err(StoreError::OutcomeUnknown("cut off".to_owned())),
+        [] | [_] => Ok(()),
+        _ => Err(StoreError::Refused("not two at once".to_owned())),
+    });
+    steps.read(0, [0, 1].map(|n| success(&commands[n])).into()).await;
+    steps.turn().await;
+    assert_eq!(steps.revision(commands[0].saga_id).await, 2);
+    assert_eq!(steps.store.reply_marks(), [0], "the second reply is not dealt with");
+}
+
+#[tokio::test]
+async fn a_deadline_counts_though_the_broker_says_nothing() {
+    let mut steps = Steps::new(1).await;
+    let saga = steps.started(1).await[0].saga_id;
+    steps.bus.silent();
+    steps.pass(Duration::from_secs(3_601));
+    steps.turn().await;
+    assert_eq!(steps.status(saga).await, "RUNNING", "an answer may be there to be read");
+    steps.pass(Duration::from_secs(5));
+    steps.turn().await;
+    assert_eq!(steps.status(saga).await, "COMPENSATING");
+}

@@ -1,0 +1,154 @@
+//! The engine alone, step by step: what one turn of its loop takes, stores and sends.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use orchestrator::bus::{Incoming, topics};
+use orchestrator::engine::stepwise::Stepwise;
+use orchestrator::engine::{Acks, Definitions, EngineParts, Meters, StartRequest};
+use orchestrator::store::memory::MemoryStore;
+use orchestrator::store::{InstanceId, Store};
+use saga_model::event::Actor;
+use saga_model::ids::{ShardCount, ShardId};
+use saga_model::json::RawJson;
+use saga_model::micros::Millis;
+use saga_model::state::Outcome;
+use saga_model::wire::command::Command;
+use saga_model::wire::reply;
+use saga_model::{Definition, Micros, SagaId};
+use service::metrics::Metrics;
+use service::telemetry::Telemetry;
+
+use super::bus::TestBus;
+use super::server::{POLICY, RandomIds, parcel};
+use super::spy::Spy;
+
+const LEASE: Millis = Millis(10_000);
+
+/// One instance over all shards, and the time.
+pub struct Steps {
+    pub store: Arc<Spy>,
+    pub bus: Arc<TestBus>,
+    engine: Stepwise,
+    time: Arc<AtomicI64>,
+}
+
+impl Steps {
+    /// An instance that owns all `shards`.
+    pub async fn new(shards: u16) -> Self {
+        let time = Arc::new(AtomicI64::new(1_000_000));
+        let now = {
+            let time = time.clone();
+            move || Micros(time.load(Ordering::SeqCst))
+        };
+        let store = Arc::new(Spy::new(MemoryStore::new(ShardCount::new(shards).unwrap(), Arc::new(now))));
+        let (engine, bus) = instance(&store, &time, "first").await;
+        let mut steps = Self { store, bus, engine, time };
+        steps.engine.keep_leases().await.unwrap();
+        assert_eq!(steps.engine.owned().len(), usize::from(shards));
+        steps
+    }
+
+    /// The process dies, and another takes its shards.
+    pub async fn another(self) -> Self {
+        let Self { store, time, engine, .. } = self;
+        drop(engine);
+        time.fetch_add(2 * LEASE.0 as i64 * 1_000, Ordering::SeqCst);
+        let (engine, bus) = instance(&store, &time, "second").await;
+        let mut steps = Self { store, bus, engine, time };
+        steps.engine.keep_leases().await.unwrap();
+        assert!(!steps.engine.owned().is_empty());
+        steps
+    }
+
+    /// A turn of the loop.
+    pub async fn turn(&mut self) {
+        self.engine.turn().await;
+    }
+
+    /// Time passes.
+    pub fn pass(&self, time: Duration) {
+        self.time.fetch_add(i64::try_from(time.as_micros()).unwrap(), Ordering::SeqCst);
+    }
+
+    /// A turn at which marks that have moved are stored by themselves.
+    pub async fn idle(&mut self) {
+        self.pass(Duration::from_secs(1));
+        self.engine.turn().await;
+    }
+
+    /// Starts as many sagas; returns the commands that they send.
+    pub async fn started(&mut self, sagas: usize) -> Vec<Command> {
+        for _ in 0..sagas {
+            let request = StartRequest {
+                definition: "parcel".to_owned(),
+                input: RawJson::from_string("{}".to_owned()).unwrap(),
+                user_id: None,
+                business_key: None,
+                key: None,
+                traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned(),
+                actor: Actor::Key("anonymous".to_owned()),
+            };
+            drop(self.engine.submit(request));
+        }
+        self.engine.turn().await;
+        let commands = self.bus.commands();
+        assert_eq!(commands.len(), sagas);
+        commands
+    }
+
+    /// Replies are read, from offset 0 of a shard's partition.
+    pub async fn read(&self, shard: u16, values: Vec<Vec<u8>>) {
+        let incoming = |(offset, value): (i64, Vec<u8>)| Incoming {
+            partition: i32::from(shard),
+            offset,
+            key: None,
+            value: Some(value),
+            headers: service::headers::Headers::new(),
+        };
+        let replies = (0..).zip(values).map(|read| (ShardId(shard), incoming(read)));
+        self.engine.deliver(replies.collect()).await;
+    }
+
+    /// The status of a saga as it is stored.
+    pub async fn status(&self, saga: SagaId) -> &'static str {
+        self.store.sagas(&[saga]).await.unwrap()[0].saga.status().as_str()
+    }
+
+    /// The revision of a saga as it is stored.
+    pub async fn revision(&self, saga: SagaId) -> u64 {
+        u64::from(self.store.sagas(&[saga]).await.unwrap()[0].saga.revision)
+    }
+
+    /// How many dead letters were sent.
+    pub fn dead_letters(&self) -> usize {
+        self.bus.others().iter().filter(|(topic, _)| topic == topics::DEAD_LETTERS).count()
+    }
+}
+
+/// A reply that says that it went well.
+pub fn success(command: &Command) -> Vec<u8> {
+    reply::write(command, Outcome::Succeeded, Some(&RawJson::from_string("{}".to_owned()).unwrap()), None).unwrap()
+}
+
+async fn instance(store: &Arc<Spy>, time: &Arc<AtomicI64>, name: &str) -> (Stepwise, Arc<TestBus>) {
+    let acks = Arc::new(Acks::default());
+    let shard_count = store.shard_count().await.unwrap();
+    let bus = Arc::new(TestBus::new(acks.sink(), shard_count));
+    let active = vec![Definition::new(parcel(), POLICY).unwrap()];
+    let parts = EngineParts {
+        store: store.clone(),
+        bus: bus.clone(),
+        acks,
+        ids: Arc::new(RandomIds),
+        definitions: Arc::new(Definitions::pin(store.as_ref(), active).await.unwrap()),
+        shard_count,
+        instance: InstanceId(name.to_owned()),
+        lease: LEASE,
+        now: Micros(time.load(Ordering::SeqCst)),
+        meters: Meters::register(&Metrics::new()),
+        tracer: Telemetry::to(None).tracer("saga").unwrap(),
+    };
+    (Stepwise::new(parts, time.clone()), bus)
+}
