@@ -100,6 +100,9 @@ async fn everything_is_at_the_one_address() {
     let stock = json!({"onHand": 7, "reason": "delivery"});
     let stocked = admin.try_send("PUT", &format!("/admin/inventory/{sku}"), &[], Some(&stock)).await;
     assert_eq!(stocked.unwrap().status, 200);
+    let entry = admin.get("/admin/audit").await.body["entries"][0].clone();
+    assert_eq!((&entry["action"], &entry["actor"]), (&json!("set-stock"), &json!("key:dev")), "{entry}");
+    assert_eq!(admin.get("/admin/dead-letters").await.body["total"], 0);
     let body = json!({"userId": "11111111-1111-1111-1111-111111111111", "amount": 5, "items": {sku: 3}, "paymentMethod": "pm_decline"});
     let id = client.order(&body).await["id"].as_str().unwrap().to_owned();
     assert_eq!(client.at_rest(&id).await["status"], "COMPENSATED");

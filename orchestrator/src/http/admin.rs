@@ -1,12 +1,14 @@
-//! `/admin/sagas/{id}/{verb}`: what operators ask for.
+//! `/admin`: what operators ask for, what they look through ([`entries`], [`letters`]).
 //!
-//! A request that can be read is put to whoever owns the saga, through a row that is the audit record too; the
+//! `/admin/sagas/{id}/{verb}`: a request that can be read is put to whoever owns the saga, through a row that is the audit record too; the
 //! answer comes in the commit that applies it. What is refused before that is recorded by [`audited`]. Either
 //! way there is one record.
 
 mod audit;
 mod body;
 mod call;
+pub mod entries;
+pub mod letters;
 
 use std::sync::Arc;
 
@@ -63,10 +65,7 @@ async fn put(api: &Api, verb: &Verb, request: AdminRequest, call: &Call) -> Resp
     let answer = match api.engine.ask(request).await {
         Ok(Some(AdminAnswer { status: RequestStatus::Done, .. })) => after(api, call).await,
         Ok(Some(answer)) => Err(refusal(verb, answer)),
-        Ok(None) => Err(Problem::new(
-            Code::OwnerUnavailable,
-            "the instance that owns the saga did not answer in time; nothing was done, try again",
-        )),
+        Ok(None) => Err(Problem::new(Code::OwnerUnavailable, entries::OWNER_SILENT)),
         // It holds nothing that a caller could have put in and that a store refuses; if it did, it was not recorded.
         Err(error @ StoreError::Refused(_)) => return away(&error).into_response(),
         // If the row was stored, it is the record.

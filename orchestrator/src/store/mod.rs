@@ -22,8 +22,8 @@ use saga_model::{Definition, SagaId};
 use uuid::Uuid;
 
 use rows::{
-    AdminAnswer, AdminRequest, Batch, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow, IdempotencyKey,
-    KeyRecord, Page, SagaRecord, ShardGrant, ShardState,
+    AdminAnswer, AdminRequest, AuditFilter, Batch, Claim, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow,
+    IdempotencyKey, KeyRecord, LetterPage, Page, SagaRecord, ShardGrant, ShardState, Verdict,
 };
 
 /// What became of a batch. Unless it is [`Committed::All`], nothing of it is stored.
@@ -131,8 +131,18 @@ pub trait Store: Send + Sync + 'static {
     /// Takes a pending request back; `false` if it has been answered.
     async fn withdraw_request(&self, request: Uuid) -> Result<bool>;
 
-    /// Dead letters, newest first.
-    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<Page<DeadLetter>>;
+    /// Requests that are not pending any more, those of the workers among them, newest first.
+    async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AdminRequest>>;
+
+    /// Dead letters, newest first; fewer than wanted where they are large.
+    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<LetterPage>;
+    /// The dead letter of that id.
+    async fn dead_letter(&self, id: Uuid) -> Result<Option<DeadLetter>>;
+    /// Claims a dead letter that is new and that nobody has claimed beyond `now`; `false` if it is not so.
+    async fn claim_dead_letter(&self, claim: Claim, now: Micros) -> Result<bool>;
+    /// Ends a claim, in one transaction with the audit record; `false`, and nothing is changed, if it has run out and
+    /// somebody else has claimed the letter since.
+    async fn close_dead_letter(&self, claim: Claim, verdict: &Verdict) -> Result<bool>;
 
     /// Whether the store answers; the sentence says why not.
     async fn ping(&self) -> Result<()>;

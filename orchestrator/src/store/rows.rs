@@ -1,5 +1,7 @@
 //! What is kept, in the words of the engine; each store has its own columns.
 
+mod operators;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,6 +12,8 @@ use saga_model::state::{Hold, Saga};
 use saga_model::{Definition, Micros, SagaId};
 use service::headers::Headers;
 use uuid::Uuid;
+
+pub use operators::{AuditFilter, Claim, LetterPage, Verdict};
 
 /// The row of a definition with its policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

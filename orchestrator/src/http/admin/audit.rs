@@ -27,6 +27,10 @@ use crate::store::rows::{AdminRequest, RequestStatus};
 #[derive(Debug, Clone, Copy)]
 pub struct Recorded;
 
+/// Goes with an answer to a request about a saga that its path does not name.
+#[derive(Debug, Clone, Copy)]
+pub struct About(pub SagaId);
+
 /// Puts the audit around all routes, their door included. It leaves the paths alone that `others` record.
 pub fn audited(routes: Router, api: Arc<Api>, others: fn(&str) -> bool) -> Router {
     routes.layer(from_fn(move |request: Request, next: Next| {
@@ -56,6 +60,9 @@ async fn record(api: Arc<Api>, request: Request, next: Next) -> Response {
     let response = next.run(Request::from_parts(parts, body)).await;
     if response.extensions().get::<Recorded>().is_some() {
         return response;
+    }
+    if let Some(About(saga)) = response.extensions().get() {
+        record.saga = Some(*saga);
     }
     match service::http::refusal(&response) {
         Some(problem) => {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use saga_model::ids::{ShardCount, ShardId};
-use saga_model::micros::Millis;
+use saga_model::micros::{Micros, Millis};
 use saga_model::{Definition, SagaId};
 use sea_orm::{ConnectionTrait, DatabaseConnection};
 use tokio::sync::OnceCell;
@@ -22,11 +22,11 @@ use uuid::Uuid;
 
 use super::codec;
 use super::rows::{
-    AdminAnswer, AdminRequest, Batch, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow, IdempotencyKey,
-    KeyRecord, Page, SagaRecord, ShardGrant, Untaken,
+    AdminAnswer, AdminRequest, AuditFilter, Batch, Claim, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow,
+    IdempotencyKey, KeyRecord, LetterPage, Page, SagaRecord, ShardGrant, Untaken, Verdict,
 };
 use super::sql::transaction::{self, End};
-use super::sql::{definitions, error, operators, reads};
+use super::sql::{audit, definitions, error, letters, operators, reads};
 use super::{Committed, InstanceId, Membership, Result, Store, StoreError};
 
 /// How long the database may take over anything but a COMMIT, waiting for a connection included. Longer than a frozen
@@ -161,8 +161,24 @@ impl Store for PostgresStore {
         answer(operators::withdraw_request(&self.general, request)).await
     }
 
-    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<Page<DeadLetter>> {
-        answer(operators::dead_letters(&self.general, filter)).await
+    async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AdminRequest>> {
+        answer(audit::list(&self.general, filter)).await
+    }
+
+    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<LetterPage> {
+        answer(letters::list(&self.general, filter)).await
+    }
+
+    async fn dead_letter(&self, id: Uuid) -> Result<Option<DeadLetter>> {
+        answer(letters::find(&self.general, id)).await
+    }
+
+    async fn claim_dead_letter(&self, claim: Claim, now: Micros) -> Result<bool> {
+        answer(letters::claim(&self.general, claim, now)).await
+    }
+
+    async fn close_dead_letter(&self, claim: Claim, verdict: &Verdict) -> Result<bool> {
+        answer(letters::close(&self.general, claim, verdict)).await
     }
 
     async fn ping(&self) -> Result<()> {

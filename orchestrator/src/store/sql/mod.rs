@@ -1,7 +1,9 @@
 //! What Postgres and SQLite have in common: reads, operators' rows and errors, through sea-orm.
 
+pub mod audit;
 pub mod definitions;
 pub mod error;
+pub mod letters;
 pub mod operators;
 pub mod reads;
 pub mod transaction;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use saga_model::ids::{ShardCount, ShardId};
-use saga_model::micros::Millis;
+use saga_model::micros::{Micros, Millis};
 use saga_model::{Definition, SagaId};
 use sea_orm::DatabaseConnection;
 use tokio::sync::OnceCell;
@@ -21,11 +21,11 @@ use uuid::Uuid;
 
 use super::codec;
 use super::rows::{
-    AdminAnswer, AdminRequest, Batch, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow, IdempotencyKey,
-    KeyRecord, Page, SagaRecord, ShardGrant, Untaken,
+    AdminAnswer, AdminRequest, AuditFilter, Batch, Claim, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow,
+    IdempotencyKey, KeyRecord, LetterPage, Page, SagaRecord, ShardGrant, Untaken, Verdict,
 };
 use super::sql::transaction::{self, End};
-use super::sql::{definitions, operators, reads};
+use super::sql::{audit, definitions, letters, operators, reads};
 use super::{Committed, InstanceId, Membership, Result, Store};
 
 pub use pool::open;
@@ -145,8 +145,24 @@ impl Store for SqliteStore {
         operators::withdraw_request(&self.writer, request).await
     }
 
-    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<Page<DeadLetter>> {
-        operators::dead_letters(&self.readers, filter).await
+    async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AdminRequest>> {
+        audit::list(&self.readers, filter).await
+    }
+
+    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<LetterPage> {
+        letters::list(&self.readers, filter).await
+    }
+
+    async fn dead_letter(&self, id: Uuid) -> Result<Option<DeadLetter>> {
+        letters::find(&self.readers, id).await
+    }
+
+    async fn claim_dead_letter(&self, claim: Claim, now: Micros) -> Result<bool> {
+        letters::claim(&self.writer, claim, now).await
+    }
+
+    async fn close_dead_letter(&self, claim: Claim, verdict: &Verdict) -> Result<bool> {
+        letters::close(&self.writer, claim, verdict).await
     }
 
     async fn ping(&self) -> Result<()> {

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use async_trait::async_trait;
 use orchestrator::store::memory::MemoryStore;
 use orchestrator::store::rows::{
-    AdminAnswer, AdminRequest, Batch, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow, IdempotencyKey,
-    KeyRecord, Page, RequestStatus, SagaRecord, ShardGrant, Untaken,
+    AdminAnswer, AdminRequest, AuditFilter, Batch, Claim, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow,
+    IdempotencyKey, KeyRecord, LetterPage, Page, RequestStatus, SagaRecord, ShardGrant, Untaken, Verdict,
 };
 use orchestrator::store::{Committed, InstanceId, Membership, Result, Store, StoreError};
 use saga_model::ids::{ShardCount, ShardId};
-use saga_model::micros::Millis;
+use saga_model::micros::{Micros, Millis};
 use saga_model::{Definition, SagaId};
 use uuid::Uuid;
 
@@ -212,9 +212,33 @@ impl Store for Spy {
         Ok(withdrawn)
     }
 
-    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<Page<DeadLetter>> {
+    async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AdminRequest>> {
+        self.check().await?;
+        self.inner.audit(filter).await
+    }
+
+    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<LetterPage> {
         self.check().await?;
         self.inner.dead_letters(filter).await
+    }
+
+    async fn dead_letter(&self, id: Uuid) -> Result<Option<DeadLetter>> {
+        self.check().await?;
+        self.inner.dead_letter(id).await
+    }
+
+    async fn claim_dead_letter(&self, claim: Claim, now: Micros) -> Result<bool> {
+        self.check().await?;
+        self.inner.claim_dead_letter(claim, now).await
+    }
+
+    async fn close_dead_letter(&self, claim: Claim, verdict: &Verdict) -> Result<bool> {
+        self.check().await?;
+        let closed = self.inner.close_dead_letter(claim, verdict).await?;
+        if closed && let Some((_, record)) = verdict.settles() {
+            self.requests.lock().unwrap().push(record.clone());
+        }
+        Ok(closed)
     }
 
     async fn ping(&self) -> Result<()> {
