@@ -26,6 +26,7 @@ use super::rows::{
     KeyRecord, Page, SagaRecord, ShardGrant, Untaken,
 };
 use super::sql::transaction::{self, End};
+use super::sql::writes::LastWrite;
 use super::sql::{definitions, error, operators, reads};
 use super::{Committed, InstanceId, Membership, Result, Store, StoreError};
 
@@ -39,6 +40,7 @@ pub struct PostgresStore {
     engine: DatabaseConnection,
     general: DatabaseConnection,
     shards: std::sync::Arc<OnceCell<ShardCount>>,
+    last_write: LastWrite,
 }
 
 impl PostgresStore {
@@ -49,7 +51,7 @@ impl PostgresStore {
     /// [`StoreError::Refused`] if the URL is none.
     pub fn open(url: &str) -> Result<Self> {
         let pool::Pools { engine, general } = pool::open(url)?;
-        Ok(Self { engine, general, shards: std::sync::Arc::default() })
+        Ok(Self { engine, general, shards: std::sync::Arc::default(), last_write: LastWrite::default() })
     }
 
     /// The connection for whatever has queries of its own, such as the check of the schema.
@@ -97,11 +99,11 @@ impl Store for PostgresStore {
     }
 
     async fn heartbeat(&self, instance: &InstanceId, lease: Millis) -> Result<Membership> {
-        answer(ownership::heartbeat(&self.engine, instance, lease)).await
+        self.last_write.note(answer(ownership::heartbeat(&self.engine, instance, lease))).await
     }
 
     async fn take_shard(&self, shard: ShardId, instance: &InstanceId, lease: Millis) -> Result<Option<ShardGrant>> {
-        answer(ownership::take_shard(&self.engine, shard, instance, lease)).await
+        self.last_write.note(answer(ownership::take_shard(&self.engine, shard, instance, lease))).await
     }
 
     async fn release_shard(&self, shard: ShardId, epoch: u64) -> Result<()> {
@@ -122,7 +124,7 @@ impl Store for PostgresStore {
     }
 
     async fn commit(&self, batch: &Batch) -> Result<Committed> {
-        commit::commit(self.engine.get_postgres_connection_pool(), batch).await
+        self.last_write.note(commit::commit(self.engine.get_postgres_connection_pool(), batch)).await
     }
 
     async fn sagas(&self, ids: &[SagaId]) -> Result<Vec<SagaRecord>> {
@@ -166,6 +168,7 @@ impl Store for PostgresStore {
     }
 
     async fn ping(&self) -> Result<()> {
-        answer(reads::ping(&self.general)).await
+        answer(reads::ping(&self.general)).await?;
+        self.last_write.was_taken()
     }
 }
