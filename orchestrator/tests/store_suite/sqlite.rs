@@ -124,12 +124,8 @@ async fn what_the_workers_leave_behind_loses_nothing() {
         let (ledger, stock) = (SqlLedger::new(db.clone()), SqlStock::new(db, None));
         let (claim, lease) = (ClaimId::new(), Duration::from_secs(60));
         let questions: Vec<Question> = std::iter::repeat_with(question).take(500).collect();
-        let change = |on_hand| Change {
-            sku: uuid::Uuid::from_u128(7),
-            on_hand,
-            actor: None,
-            reason: "a delivery".to_owned(),
-        };
+        let change =
+            |on_hand| Change { sku: uuid::Uuid::from_u128(7), on_hand, actor: None, reason: "a delivery".to_owned() };
 
         file.prepare(way).await;
         let failed = ledger.claim(claim, lease, &questions).await.unwrap_err();

@@ -56,7 +56,8 @@ where
                 Ok(value)
             }
             Ok(End::RollBack(value)) => {
-                let failed = |error| StoreError::Unavailable(format!("a transaction could not be rolled back: {error}"));
+                let failed =
+                    |error| StoreError::Unavailable(format!("a transaction could not be rolled back: {error}"));
                 transaction.rollback().await.map_err(failed)?;
                 Ok(value)
             }

@@ -22,16 +22,26 @@ pub struct Spy {
     standing: AtomicU8,
     /// Requests to owners are not seen by them.
     deaf: AtomicBool,
+    /// What happens to the next saga that is to be stored.
+    next_start: AtomicU8,
+    /// No saga can be read.
+    unreadable: AtomicBool,
 }
 
 const UP: u8 = 0;
 const AWAY: u8 = 1;
 const SILENT: u8 = 2;
 
+const STORED: u8 = 0;
+const STORED_AND_CUT_OFF: u8 = 1;
+const LOST: u8 = 2;
+
 impl Spy {
     pub fn new(inner: MemoryStore) -> Self {
         let (requests, started) = (Mutex::default(), Mutex::default());
-        Self { inner, requests, started, standing: AtomicU8::new(UP), deaf: AtomicBool::new(false) }
+        let (standing, next_start) = (AtomicU8::new(UP), AtomicU8::new(STORED));
+        let (deaf, unreadable) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { inner, requests, started, standing, deaf, next_start, unreadable }
     }
 
     /// From now on every question is refused.
@@ -52,6 +62,21 @@ impl Spy {
     /// From now on no owner sees what operators ask for.
     pub fn deaf(&self) {
         self.deaf.store(true, Ordering::SeqCst);
+    }
+
+    /// The next saga is stored, and the connection breaks before that is said.
+    pub fn cut_off_next_start(&self) {
+        self.next_start.store(STORED_AND_CUT_OFF, Ordering::SeqCst);
+    }
+
+    /// The next saga is said to be stored, and is not, as after a failover to a standby that was behind.
+    pub fn lose_next_start(&self) {
+        self.next_start.store(LOST, Ordering::SeqCst);
+    }
+
+    /// From now on the row of no saga can be read.
+    pub fn unreadable(&self) {
+        self.unreadable.store(true, Ordering::SeqCst);
     }
 
     /// How many sagas were stored.
@@ -119,6 +144,10 @@ impl Store for Spy {
 
     async fn commit(&self, batch: &Batch) -> Result<Committed> {
         self.check().await?;
+        let fate = if batch.inserts.is_empty() { STORED } else { self.next_start.swap(STORED, Ordering::SeqCst) };
+        if fate == LOST {
+            return Ok(Committed::All);
+        }
         // Held over the commit, so that whoever sees the saga sees it counted.
         let committed = self.inner.commit(batch).await?;
         if committed == Committed::All {
@@ -131,11 +160,17 @@ impl Store for Spy {
                 request.detail.clone_from(&answer.detail);
             }
         }
+        if fate == STORED_AND_CUT_OFF {
+            return Err(StoreError::OutcomeUnknown("connection reset".to_owned()));
+        }
         Ok(committed)
     }
 
     async fn sagas(&self, ids: &[SagaId]) -> Result<Vec<SagaRecord>> {
         self.check().await?;
+        if self.unreadable.load(Ordering::SeqCst) {
+            return Err(StoreError::Refused("a row cannot be read".to_owned()));
+        }
         self.inner.sagas(ids).await
     }
 
