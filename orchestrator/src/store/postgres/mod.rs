@@ -26,7 +26,7 @@ use super::rows::{
     KeyRecord, Page, SagaRecord, ShardGrant, Untaken,
 };
 use super::sql::transaction::{self, End};
-use super::sql::writes::LastWrite;
+use super::sql::writes::LastWrites;
 use super::sql::{definitions, error, operators, reads};
 use super::{Committed, InstanceId, Membership, Result, Store, StoreError};
 
@@ -40,7 +40,7 @@ pub struct PostgresStore {
     engine: DatabaseConnection,
     general: DatabaseConnection,
     shards: std::sync::Arc<OnceCell<ShardCount>>,
-    last_write: LastWrite,
+    last_writes: LastWrites,
 }
 
 impl PostgresStore {
@@ -51,7 +51,7 @@ impl PostgresStore {
     /// [`StoreError::Refused`] if the URL is none.
     pub fn open(url: &str) -> Result<Self> {
         let pool::Pools { engine, general } = pool::open(url)?;
-        Ok(Self { engine, general, shards: std::sync::Arc::default(), last_write: LastWrite::default() })
+        Ok(Self { engine, general, shards: std::sync::Arc::default(), last_writes: LastWrites::default() })
     }
 
     /// The connection for whatever has queries of its own, such as the check of the schema.
@@ -99,11 +99,11 @@ impl Store for PostgresStore {
     }
 
     async fn heartbeat(&self, instance: &InstanceId, lease: Millis) -> Result<Membership> {
-        self.last_write.note(answer(ownership::heartbeat(&self.engine, instance, lease))).await
+        self.last_writes.lease(answer(ownership::heartbeat(&self.engine, instance, lease))).await
     }
 
     async fn take_shard(&self, shard: ShardId, instance: &InstanceId, lease: Millis) -> Result<Option<ShardGrant>> {
-        self.last_write.note(answer(ownership::take_shard(&self.engine, shard, instance, lease))).await
+        self.last_writes.lease(answer(ownership::take_shard(&self.engine, shard, instance, lease))).await
     }
 
     async fn release_shard(&self, shard: ShardId, epoch: u64) -> Result<()> {
@@ -124,7 +124,7 @@ impl Store for PostgresStore {
     }
 
     async fn commit(&self, batch: &Batch) -> Result<Committed> {
-        self.last_write.note(commit::commit(self.engine.get_postgres_connection_pool(), batch)).await
+        self.last_writes.commit(commit::commit(self.engine.get_postgres_connection_pool(), batch)).await
     }
 
     async fn sagas(&self, ids: &[SagaId]) -> Result<Vec<SagaRecord>> {
@@ -169,6 +169,6 @@ impl Store for PostgresStore {
 
     async fn ping(&self) -> Result<()> {
         answer(reads::ping(&self.general)).await?;
-        self.last_write.was_taken()
+        self.last_writes.were_taken()
     }
 }

@@ -25,7 +25,7 @@ use super::rows::{
     KeyRecord, Page, SagaRecord, ShardGrant, Untaken,
 };
 use super::sql::transaction::{self, End};
-use super::sql::writes::LastWrite;
+use super::sql::writes::LastWrites;
 use super::sql::{definitions, operators, reads};
 use super::{Committed, InstanceId, Membership, Result, Store};
 
@@ -37,7 +37,7 @@ pub struct SqliteStore {
     writer: DatabaseConnection,
     readers: DatabaseConnection,
     shards: Arc<OnceCell<ShardCount>>,
-    last_write: LastWrite,
+    last_writes: LastWrites,
 }
 
 impl SqliteStore {
@@ -47,7 +47,7 @@ impl SqliteStore {
     /// If the file cannot be opened.
     pub async fn new(path: &Path, writer: DatabaseConnection) -> Result<Self> {
         let readers = pool::open_readers(path).await?;
-        Ok(Self { writer, readers, shards: Arc::default(), last_write: LastWrite::default() })
+        Ok(Self { writer, readers, shards: Arc::default(), last_writes: LastWrites::default() })
     }
 
     /// Frees all shards, for a process that knows itself to be the only one: whoever had them was killed.
@@ -84,11 +84,11 @@ impl Store for SqliteStore {
     }
 
     async fn heartbeat(&self, instance: &InstanceId, lease: Millis) -> Result<Membership> {
-        self.last_write.note(ownership::heartbeat(&self.writer, instance, lease)).await
+        self.last_writes.lease(ownership::heartbeat(&self.writer, instance, lease)).await
     }
 
     async fn take_shard(&self, shard: ShardId, instance: &InstanceId, lease: Millis) -> Result<Option<ShardGrant>> {
-        self.last_write.note(ownership::take_shard(&self.writer, shard, instance, lease)).await
+        self.last_writes.lease(ownership::take_shard(&self.writer, shard, instance, lease)).await
     }
 
     async fn release_shard(&self, shard: ShardId, epoch: u64) -> Result<()> {
@@ -109,7 +109,7 @@ impl Store for SqliteStore {
     }
 
     async fn commit(&self, batch: &Batch) -> Result<Committed> {
-        self.last_write.note(commit::commit(&self.writer, batch)).await
+        self.last_writes.commit(commit::commit(&self.writer, batch)).await
     }
 
     async fn sagas(&self, ids: &[SagaId]) -> Result<Vec<SagaRecord>> {
@@ -154,6 +154,6 @@ impl Store for SqliteStore {
 
     async fn ping(&self) -> Result<()> {
         reads::ping(&self.readers).await?;
-        self.last_write.was_taken()
+        self.last_writes.were_taken()
     }
 }
