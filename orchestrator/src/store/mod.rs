@@ -42,11 +42,13 @@ pub enum Committed {
 /// Why a store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The store is away or overloaded, and nothing was changed: try again.
-    #[error("the database does not answer: {0}")]
+    /// The store is away, overloaded or out of space, and nothing was changed: try again.
+    #[error("the database cannot do it now: {0}")]
     Unavailable(String),
-    /// The connection broke while committing: it may or may not be stored.
-    #[error("the connection to the database broke during a commit: {0}")]
+    /// It may or may not be stored, as when the connection breaks during a commit; or what is stored is not what the
+    /// owner of a shard believes, so that of an earlier commit it has believed wrong. To take the shards again and load
+    /// them helps against both.
+    #[error("it is not known what is stored: {0}")]
     OutcomeUnknown(String),
     /// The store refuses this very content, nothing was changed: trying again cannot help.
     #[error("the database refuses it: {0}")]
@@ -144,6 +146,6 @@ pub trait Store: Send + Sync + 'static {
     /// somebody else has claimed the letter since.
     async fn close_dead_letter(&self, claim: Claim, verdict: &Verdict) -> Result<bool>;
 
-    /// Whether the store answers; the sentence says why not.
+    /// Whether the store answers, and has taken the last write that an engine asked of it; the sentence says why not.
     async fn ping(&self) -> Result<()>;
 }

@@ -70,6 +70,30 @@ async fn the_database_says_nothing() {
     assert_eq!(refused.status, 422);
 }
 
+/// An engine that cannot find out what became of a commit says so, and goes on.
+#[tokio::test]
+async fn what_was_stored_cannot_be_read() {
+    let server = Server::start().await;
+    server.store.cut_off_next_start();
+    server.store.unreadable();
+    let reply = server.client().post("/orders", &order()).await;
+    assert!(reply.body["detail"].as_str().unwrap().contains("may or may not have been stored"), "{:?}", reply.body);
+    assert_eq!(reply.refusal(), (503, "UNAVAILABLE".to_owned()));
+    assert_eq!(server.client().post("/orders", &order()).await.status, 200);
+    assert_eq!(server.store.started(), 2);
+}
+
+/// What the database has lost is lost; an engine that still believes in it takes its shards again, and goes on.
+#[tokio::test]
+async fn what_is_stored_is_not_what_the_engine_believes() {
+    let server = Server::start().await;
+    server.store.lose_next_start();
+    server.client().order(&order()).await;
+    let id = server.client().order_id(&order()).await;
+    assert_eq!(server.client().get(&format!("/sagas/{id}")).await.status, 200);
+    assert_eq!(server.store.started(), 1);
+}
+
 #[tokio::test]
 async fn the_owner_says_nothing() {
     let server = Server::start().await;

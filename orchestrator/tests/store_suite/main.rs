@@ -1,4 +1,4 @@
-//! One suite for every store: memory, SQLite in a file, Postgres; then what only Postgres can do wrong.
+//! One suite for every store: memory, SQLite in a file, Postgres; then what only one of them can do wrong.
 //!
 //! Postgres is the server of `DATABASE_URL`; each test has a database of its own there, which it drops.
 
@@ -16,6 +16,7 @@ mod reads;
 mod constraints;
 mod postgres;
 mod proxy;
+mod sqlite;
 
 /// Makes each of these functions a test on every store.
 macro_rules! on_every_store {

@@ -26,6 +26,7 @@ use super::rows::{
     IdempotencyKey, KeyRecord, LetterPage, Page, SagaRecord, ShardGrant, Untaken, Verdict,
 };
 use super::sql::transaction::{self, End};
+use super::sql::writes::LastWrites;
 use super::sql::{audit, definitions, error, letters, operators, reads};
 use super::{Committed, InstanceId, Membership, Result, Store, StoreError};
 
@@ -39,6 +40,7 @@ pub struct PostgresStore {
     engine: DatabaseConnection,
     general: DatabaseConnection,
     shards: std::sync::Arc<OnceCell<ShardCount>>,
+    last_writes: LastWrites,
 }
 
 impl PostgresStore {
@@ -49,7 +51,7 @@ impl PostgresStore {
     /// [`StoreError::Refused`] if the URL is none.
     pub fn open(url: &str) -> Result<Self> {
         let pool::Pools { engine, general } = pool::open(url)?;
-        Ok(Self { engine, general, shards: std::sync::Arc::default() })
+        Ok(Self { engine, general, shards: std::sync::Arc::default(), last_writes: LastWrites::default() })
     }
 
     /// The connection for whatever has queries of its own, such as the check of the schema.
@@ -97,11 +99,11 @@ impl Store for PostgresStore {
     }
 
     async fn heartbeat(&self, instance: &InstanceId, lease: Millis) -> Result<Membership> {
-        answer(ownership::heartbeat(&self.engine, instance, lease)).await
+        self.last_writes.lease(answer(ownership::heartbeat(&self.engine, instance, lease))).await
     }
 
     async fn take_shard(&self, shard: ShardId, instance: &InstanceId, lease: Millis) -> Result<Option<ShardGrant>> {
-        answer(ownership::take_shard(&self.engine, shard, instance, lease)).await
+        self.last_writes.lease(answer(ownership::take_shard(&self.engine, shard, instance, lease))).await
     }
 
     async fn release_shard(&self, shard: ShardId, epoch: u64) -> Result<()> {
@@ -122,7 +124,7 @@ impl Store for PostgresStore {
     }
 
     async fn commit(&self, batch: &Batch) -> Result<Committed> {
-        commit::commit(self.engine.get_postgres_connection_pool(), batch).await
+        self.last_writes.commit(commit::commit(self.engine.get_postgres_connection_pool(), batch)).await
     }
 
     async fn sagas(&self, ids: &[SagaId]) -> Result<Vec<SagaRecord>> {
@@ -182,6 +184,7 @@ impl Store for PostgresStore {
     }
 
     async fn ping(&self) -> Result<()> {
-        answer(reads::ping(&self.general)).await
+        answer(reads::ping(&self.general)).await?;
+        self.last_writes.were_taken()
     }
 }

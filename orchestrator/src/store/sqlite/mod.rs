@@ -25,6 +25,7 @@ use super::rows::{
     IdempotencyKey, KeyRecord, LetterPage, Page, SagaRecord, ShardGrant, Untaken, Verdict,
 };
 use super::sql::transaction::{self, End};
+use super::sql::writes::LastWrites;
 use super::sql::{audit, definitions, letters, operators, reads};
 use super::{Committed, InstanceId, Membership, Result, Store};
 
@@ -36,6 +37,7 @@ pub struct SqliteStore {
     writer: DatabaseConnection,
     readers: DatabaseConnection,
     shards: Arc<OnceCell<ShardCount>>,
+    last_writes: LastWrites,
 }
 
 impl SqliteStore {
@@ -44,7 +46,8 @@ impl SqliteStore {
     /// # Errors
     /// If the file cannot be opened.
     pub async fn new(path: &Path, writer: DatabaseConnection) -> Result<Self> {
-        Ok(Self { writer, readers: pool::open_readers(path).await?, shards: Arc::default() })
+        let readers = pool::open_readers(path).await?;
+        Ok(Self { writer, readers, shards: Arc::default(), last_writes: LastWrites::default() })
     }
 
     /// Frees all shards, for a process that knows itself to be the only one: whoever had them was killed.
@@ -81,11 +84,11 @@ impl Store for SqliteStore {
     }
 
     async fn heartbeat(&self, instance: &InstanceId, lease: Millis) -> Result<Membership> {
-        ownership::heartbeat(&self.writer, instance, lease).await
+        self.last_writes.lease(ownership::heartbeat(&self.writer, instance, lease)).await
     }
 
     async fn take_shard(&self, shard: ShardId, instance: &InstanceId, lease: Millis) -> Result<Option<ShardGrant>> {
-        ownership::take_shard(&self.writer, shard, instance, lease).await
+        self.last_writes.lease(ownership::take_shard(&self.writer, shard, instance, lease)).await
     }
 
     async fn release_shard(&self, shard: ShardId, epoch: u64) -> Result<()> {
@@ -106,7 +109,7 @@ impl Store for SqliteStore {
     }
 
     async fn commit(&self, batch: &Batch) -> Result<Committed> {
-        commit::commit(&self.writer, batch).await
+        self.last_writes.commit(commit::commit(&self.writer, batch)).await
     }
 
     async fn sagas(&self, ids: &[SagaId]) -> Result<Vec<SagaRecord>> {
@@ -166,6 +169,7 @@ impl Store for SqliteStore {
     }
 
     async fn ping(&self) -> Result<()> {
-        reads::ping(&self.readers).await
+        reads::ping(&self.readers).await?;
+        self.last_writes.were_taken()
     }
 }

@@ -24,6 +24,10 @@ pub struct Spy {
     deaf: AtomicBool,
     judge: Mutex<Judge>,
     reply_marks: Mutex<Vec<i64>>,
+    /// What happens to the next saga that is to be stored.
+    next_start: AtomicU8,
+    /// No saga can be read.
+    unreadable: AtomicBool,
 }
 
 /// What a test says to a batch before it is stored.
@@ -32,6 +36,10 @@ type Judge = Box<dyn Fn(&Batch) -> Result<()> + Send>;
 const UP: u8 = 0;
 const AWAY: u8 = 1;
 const SILENT: u8 = 2;
+
+const STORED: u8 = 0;
+const STORED_AND_CUT_OFF: u8 = 1;
+const LOST: u8 = 2;
 
 impl Spy {
     pub fn new(inner: MemoryStore) -> Self {
@@ -43,6 +51,8 @@ impl Spy {
             deaf: AtomicBool::new(false),
             judge: Mutex::new(Box::new(|_| Ok(()))),
             reply_marks: Mutex::default(),
+            next_start: AtomicU8::new(STORED),
+            unreadable: AtomicBool::new(false),
         }
     }
 
@@ -74,6 +84,21 @@ impl Spy {
     /// From now on no owner sees what operators ask for.
     pub fn deaf(&self) {
         self.deaf.store(true, Ordering::SeqCst);
+    }
+
+    /// The next saga is stored, and the connection breaks before that is said.
+    pub fn cut_off_next_start(&self) {
+        self.next_start.store(STORED_AND_CUT_OFF, Ordering::SeqCst);
+    }
+
+    /// The next saga is said to be stored, and is not, as after a failover to a standby that was behind.
+    pub fn lose_next_start(&self) {
+        self.next_start.store(LOST, Ordering::SeqCst);
+    }
+
+    /// From now on the row of no saga can be read.
+    pub fn unreadable(&self) {
+        self.unreadable.store(true, Ordering::SeqCst);
     }
 
     /// How many sagas were stored.
@@ -142,6 +167,10 @@ impl Store for Spy {
     async fn commit(&self, batch: &Batch) -> Result<Committed> {
         self.check().await?;
         (self.judge.lock().unwrap())(batch)?;
+        let fate = if batch.inserts.is_empty() { STORED } else { self.next_start.swap(STORED, Ordering::SeqCst) };
+        if fate == LOST {
+            return Ok(Committed::All);
+        }
         // Held over the commit, so that whoever sees the saga sees it counted.
         let committed = self.inner.commit(batch).await?;
         if committed == Committed::All {
@@ -155,11 +184,17 @@ impl Store for Spy {
                 request.detail.clone_from(&answer.detail);
             }
         }
+        if fate == STORED_AND_CUT_OFF {
+            return Err(StoreError::OutcomeUnknown("connection reset".to_owned()));
+        }
         Ok(committed)
     }
 
     async fn sagas(&self, ids: &[SagaId]) -> Result<Vec<SagaRecord>> {
         self.check().await?;
+        if self.unreadable.load(Ordering::SeqCst) {
+            return Err(StoreError::Refused("a row cannot be read".to_owned()));
+        }
         self.inner.sagas(ids).await
     }
 
