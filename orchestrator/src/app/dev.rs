@@ -55,8 +55,9 @@ pub struct DevArgs {
 /// # Errors
 /// Why it could not start, or had to end.
 pub async fn dev(args: DevArgs) -> Result<(), Stop> {
+    let timing = args.timing.resolve(Timing::DEV)?;
     let telemetry = telemetry::init(&args.log, "saga")?;
-    let shutdown = shutdown::on_signal()?;
+    let shutdown = shutdown::on_signal(args.http.shutdown_grace())?;
     let home = Home::open(&args.home)?;
     let default: ListenAddr = "127.0.0.1:8081".parse().map_err(|error| Stop::Usage(format!("HTTP_ADDR: {error}")))?;
     let listener = bind(&args.http.listen_addr(default)).await?;
@@ -68,7 +69,6 @@ pub async fn dev(args: DevArgs) -> Result<(), Stop> {
         Stop::Usage(format!("SAGA_API_KEYS: {error}; the name dev is that of the key that saga dev makes"))
     })?;
     let process = Process::listen(listener, keys, telemetry, shutdown)?;
-    let timing = args.timing.resolve(Timing::DEV);
 
     let failed = |error: &dyn std::error::Error| Stop::Failed(format!("the data directory: {}", chain(error)));
     let writer = sqlite::open(&home.database()).await.map_err(|error| failed(&error))?;
@@ -88,7 +88,7 @@ pub async fn dev(args: DevArgs) -> Result<(), Stop> {
         metrics: &process.metrics,
         telemetry: &process.telemetry,
         on_done: Arc::new(move |position| on_done.done(&position)),
-        stop: process.shutdown.clone(),
+        stop: process.shutdown.draining().clone(),
     });
     let mut workers = workers.await?;
     bus.connect(std::mem::take(&mut workers.inputs));

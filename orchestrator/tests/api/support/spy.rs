@@ -22,6 +22,8 @@ pub struct Spy {
     standing: AtomicU8,
     /// Requests to owners are not seen by them.
     deaf: AtomicBool,
+    /// Somebody else owns all shards.
+    deposed: AtomicBool,
 }
 
 const UP: u8 = 0;
@@ -31,7 +33,8 @@ const SILENT: u8 = 2;
 impl Spy {
     pub fn new(inner: MemoryStore) -> Self {
         let (requests, started) = (Mutex::default(), Mutex::default());
-        Self { inner, requests, started, standing: AtomicU8::new(UP), deaf: AtomicBool::new(false) }
+        let (standing, deaf, deposed) = (AtomicU8::new(UP), AtomicBool::new(false), AtomicBool::new(false));
+        Self { inner, requests, started, standing, deaf, deposed }
     }
 
     /// From now on every question is refused.
@@ -52,6 +55,11 @@ impl Spy {
     /// From now on no owner sees what operators ask for.
     pub fn deaf(&self) {
         self.deaf.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on somebody else owns all shards.
+    pub fn depose(&self) {
+        self.deposed.store(true, Ordering::SeqCst);
     }
 
     /// How many sagas were stored.
@@ -95,6 +103,9 @@ impl Store for Spy {
 
     async fn take_shard(&self, shard: ShardId, instance: &InstanceId, lease: Millis) -> Result<Option<ShardGrant>> {
         self.check().await?;
+        if self.deposed.load(Ordering::SeqCst) {
+            return Ok(None);
+        }
         self.inner.take_shard(shard, instance, lease).await
     }
 
@@ -119,6 +130,9 @@ impl Store for Spy {
 
     async fn commit(&self, batch: &Batch) -> Result<Committed> {
         self.check().await?;
+        if self.deposed.load(Ordering::SeqCst) {
+            return Ok(Committed::FenceLost((0..self.inner.shard_count().await?.get()).map(ShardId).collect()));
+        }
         // Held over the commit, so that whoever sees the saga sees it counted.
         let committed = self.inner.commit(batch).await?;
         if committed == Committed::All {
