@@ -195,12 +195,19 @@ mod tests {
 
     #[test]
     fn a_short_text_makes_no_long_list_of_duplicates() {
-        let text = format!(r#"{{"{}":{{{}"a":1}}}}"#, "k".repeat(30_000), r#""a":1,"#.repeat(5_000));
+        let pairs: String = (0..2_500).map(|n| format!(r#""{n}":1,"{n}":1,"#)).collect();
+        let text = format!(r#"{{"{}":{{{pairs}"a":1}}}}"#, "k".repeat(30_000));
         let found = parse(text.as_bytes()).unwrap().duplicate_keys();
         assert!((1..=100).contains(&found.len()), "{}", found.len());
         assert!(found.iter().map(String::len).sum::<usize>() < 100_000);
-        let flat = format!(r#"{{{}"a":1}}"#, r#""a":1,"#.repeat(5_000));
+        let flat = format!(r#"{{{pairs}"a":1}}"#);
         assert_eq!(parse(flat.as_bytes()).unwrap().duplicate_keys().len(), 100);
+    }
+
+    #[test]
+    fn a_key_that_stands_often_is_one_duplicate() {
+        let text = format!(r#"{{{}"a":{{"b":1,"b":2}}}}"#, r#""a":{"b":1,"b":2},"#.repeat(3_000));
+        assert_eq!(parse(text.as_bytes()).unwrap().duplicate_keys(), ["/a/b", "/a"]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use axum::http::StatusCode;
 pub use saga_model::field::{FieldCode, FieldError};
 use serde::Serialize;
 
-use crate::http::MAX_URI_BYTES;
+use crate::http::{MAX_BODY_BYTES, MAX_URI_BYTES};
 
 pub use code::Code;
 pub use render::CONTENT_TYPE;
@@ -96,6 +96,11 @@ impl Problem {
     /// An URI that is not looked at: 414.
     pub(crate) fn uri_too_long() -> Self {
         Self::new(Code::UriTooLong, format!("An URI has at most {MAX_URI_BYTES} bytes"))
+    }
+
+    /// A body that is not read: 413.
+    pub(crate) fn body_too_large() -> Self {
+        Self::new(Code::PayloadTooLarge, format!("A body has at most {MAX_BODY_BYTES} bytes"))
     }
 
     /// A mistake of ours: 500. What went wrong is logged, not told.

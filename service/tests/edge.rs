@@ -288,7 +288,7 @@ async fn what_cannot_be_read_as_a_request_is_a_problem_too() {
         let shown = &request[..request.len().min(80)];
         // Also where a request that could be read came before, on the same connection.
         for before in
-            ["", "GET /orders/x HTTP/1.1\r\nhost: x\r\n\r\n"].iter().take(if shown == request { 2 } else { 1 })
+            ["", "GET /orders/x HTTP/1.1\r\nhost: x\r\n\r\n"].iter().take(if request.len() < 9_000 { 2 } else { 1 })
         {
             let answers = server.raw(format!("{before}{request}").as_bytes()).await;
             let answer = &answers[answers.rfind("HTTP/1.1 ").unwrap()..];
@@ -302,6 +302,8 @@ async fn what_cannot_be_read_as_a_request_is_a_problem_too() {
             }
         }
     }
+    let endless = get("/orders", &format!("content-length: {}\r\n", u64::MAX));
+    assert!(server.raw(endless.as_bytes()).await.contains("PAYLOAD_TOO_LARGE"));
     // As many headers and as long as may be.
     let most = get("/orders/x", &format!("{}a: {}\r\n", "a: b\r\n".repeat(98), long(60_000)));
     let answer = server.raw(most.as_bytes()).await;

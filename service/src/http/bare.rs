@@ -5,28 +5,25 @@
 //! answer by its form, and puts the problem document into it. Then it takes what the client still sends, within
 //! bounds, so that the answer is not lost to a reset ([`super::drain`] does the same for bodies).
 
+mod document;
+
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use axum::http::StatusCode;
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
+use self::document::{Came, documented};
 use super::drain::{AT_MOST, AT_MOST_BYTES, SILENCE};
-use super::edge::MAX_URI_BYTES;
-use super::serve::{MAX_HEAD_BYTES, MAX_HEADERS};
-use crate::problem::{CONTENT_TYPE, Code, Problem};
 
 /// A connection whose bare refusals leave as problem documents.
 pub(super) struct Documented {
     socket: TcpStream,
-    /// How long the first line since the last answer is, so far, and whether it has come to its end: hyper says 431 of
-    /// a head that is too long, and does not say whether that is its URI.
-    first_line: usize,
-    line_came: bool,
+    /// What has come since the last answer.
+    came: Came,
     /// Once refused, nothing but this is written.
     refusal: Option<Refusal>,
 }
@@ -46,18 +43,13 @@ struct Taking {
 
 impl Documented {
     pub(super) fn new(socket: TcpStream) -> Self {
-        Self { socket, first_line: 0, line_came: false, refusal: None }
-    }
-
-    fn forget_line(&mut self) -> usize {
-        self.line_came = false;
-        std::mem::take(&mut self.first_line)
+        Self { socket, came: Came::default(), refusal: None }
     }
 
     /// Whether `answer` is a bare refusal, which is then kept and written with its document.
     fn takes(&mut self, answer: &[u8]) -> bool {
-        let first_line = self.forget_line();
-        if let Some(answer) = documented(answer, first_line) {
+        let came = std::mem::take(&mut self.came);
+        if let Some(answer) = documented(answer, came) {
             self.refusal = Some(Refusal { answer: answer.into(), taking: None });
         }
         self.refusal.is_some()
@@ -97,12 +89,7 @@ impl AsyncRead for Documented {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = ready!(Pin::new(&mut self.socket).poll_read(cx, buf));
-        if !self.line_came {
-            let came = &buf.filled()[before..];
-            let end = came.iter().position(|byte| *byte == b'\n');
-            self.line_came = end.is_some();
-            self.first_line += end.unwrap_or(came.len());
-        }
+        self.came.note(&buf.filled()[before..]);
         Poll::Ready(read)
     }
 }
@@ -121,7 +108,7 @@ impl AsyncWrite for Documented {
         match bufs {
             [only] => self.poll_write(cx, only),
             _ => {
-                self.forget_line();
+                self.came = Came::default();
                 Pin::new(&mut self.socket).poll_write_vectored(cx, bufs)
             }
         }
@@ -140,72 +127,5 @@ impl AsyncWrite for Documented {
         ready!(self.poll_answer(cx))?;
         ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
         self.poll_rest(cx).map(Ok)
-    }
-}
-
-/// The answer with its document, if it is a refusal that has none. Those of our own all have a `Content-Type`.
-fn documented(answer: &[u8], first_line: usize) -> Option<Vec<u8>> {
-    const EMPTY: &str = "\r\ncontent-length: 0\r\n";
-    if !answer.starts_with(b"HTTP/1.1 4") {
-        return None;
-    }
-    let head = std::str::from_utf8(answer).ok()?.strip_suffix("\r\n\r\n")?;
-    let (line, headers) = head.split_once("\r\n")?;
-    let headers = format!("\r\n{headers}\r\n");
-    if headers.contains("\r\n\r\n") || headers.contains("\r\ncontent-type:") || !headers.contains(EMPTY) {
-        return None;
-    }
-    let status = StatusCode::from_bytes(line.get(9..12)?.as_bytes()).ok()?;
-    // Which path it was about cannot be known; `*` is how HTTP says "the server as a whole".
-    let problem = problem(status, first_line).instance("*");
-    let (status, document) = (problem.status(), problem.to_json());
-    let described = format!("\r\ncontent-type: {CONTENT_TYPE}\r\ncontent-length: {}\r\n", document.len());
-    let mut whole = format!("HTTP/1.1 {status}{}\r\n", headers.replace(EMPTY, &described)).into_bytes();
-    whole.extend(document);
-    Some(whole)
-}
-
-fn problem(status: StatusCode, first_line: usize) -> Problem {
-    match status {
-        StatusCode::URI_TOO_LONG => Problem::uri_too_long(),
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE if first_line > MAX_URI_BYTES => Problem::uri_too_long(),
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
-            let detail =
-                format!("A request has at most {MAX_HEADERS} headers, and {MAX_HEAD_BYTES} bytes before its body");
-            Problem::new(Code::HeadersTooLarge, detail)
-        }
-        _ => {
-            Problem::new(Code::InvalidParameter, "The request cannot be read: its first line or a header is malformed")
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_bare_refusals_get_a_document() {
-        let bare = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\ndate: now\r\n\r\n";
-        let whole = String::from_utf8(documented(bare.as_bytes(), 0).unwrap()).unwrap();
-        let (head, body) = whole.split_once("\r\n\r\n").unwrap();
-        let length = body.len();
-        assert_eq!(
-            head,
-            format!(
-                "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: application/problem+json\r\n\
-                 content-length: {length}\r\ndate: now"
-            )
-        );
-        for other in [
-            "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
-            "HTTP/1.1 404 Not Found\r\ncontent-type: application/problem+json\r\ncontent-length: 0\r\n\r\n",
-            "HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}",
-            "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\nmore\r\n\r\n",
-            "HTTP/1.1 4",
-            "",
-        ] {
-            assert_eq!(documented(other.as_bytes(), 0), None, "{other}");
-        }
     }
 }

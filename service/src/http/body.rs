@@ -39,7 +39,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
         must_be_json(request.headers())?;
         let said: Option<u64> = request.headers().get(CONTENT_LENGTH).and_then(|n| n.to_str().ok()?.parse().ok());
         if said.is_some_and(|bytes| bytes > MAX_BODY_BYTES as u64) {
-            return Err(too_large());
+            return Err(Problem::body_too_large());
         }
         read(request.into_body()).await.map(Self)
     }
@@ -58,14 +58,10 @@ pub fn parse_json(bytes: &[u8]) -> Result<Json<'_>, Problem> {
 async fn read(body: Body) -> Result<Bytes, Problem> {
     match Limited::new(body, MAX_BODY_BYTES).collect().await {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Problem::body_too_large()),
         Err(error) => Err(problem_in(&*error)
             .unwrap_or_else(|| Problem::new(Code::MalformedJson, format!("the body broke off: {error}")))),
     }
-}
-
-fn too_large() -> Problem {
-    Problem::new(Code::PayloadTooLarge, format!("A body has at most {MAX_BODY_BYTES} bytes"))
 }
 
 fn must_be_json(headers: &HeaderMap) -> Result<(), Problem> {
