@@ -93,6 +93,23 @@ async fn during_the_grace_connections_are_answered_and_sent_elsewhere() {
 }
 
 #[tokio::test]
+async fn who_was_let_in_before_the_door_closed_is_answered() {
+    let server = Server::start(slow().routes).await;
+    drop(server.connect().await); // it listens
+    // The system lets them in; nothing of ours runs in between.
+    let connected: Vec<_> = (0..5).map(|_| std::net::TcpStream::connect(server.addr).unwrap()).collect();
+    server.shutdown.at_once();
+    for stream in connected {
+        stream.set_nonblocking(true).unwrap();
+        let mut stream = TcpStream::from_std(stream).unwrap();
+        stream.write_all(b"GET /quick HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let answer = read_to_end(&mut stream).await;
+        assert!(answer.ends_with("quick"), "{answer}");
+    }
+    assert_eq!(server.ended().await, 0);
+}
+
+#[tokio::test]
 async fn idle_and_unused_connections_do_not_hold_the_end_up() {
     let server = Server::start(slow().routes).await;
     let mut unused = server.connect().await;

@@ -87,7 +87,9 @@ pub async fn serve(listener: TcpListener, routes: Router, shutdown: Shutdown, ha
             },
         }
     }
-    drop(listener);
+    for stream in still_waiting(listener) {
+        connections.spawn(connection(stream, routes.clone(), shutdown.clone()));
+    }
     let all = async { while connections.join_next().await.is_some() {} };
     let until = draining_since.unwrap_or_else(Instant::now) + hard_stop;
     if tokio::time::timeout_at(until, all).await.is_ok() {
@@ -97,6 +99,16 @@ pub async fn serve(listener: TcpListener, routes: Router, shutdown: Shutdown, ha
     tracing::warn!(connections = left, "Requests were not done in time and are cut off");
     connections.shutdown().await;
     left
+}
+
+/// Closes the listener. Whoever it has let in already, and nobody has looked at yet, is not to be cut off.
+fn still_waiting(listener: TcpListener) -> Vec<TcpStream> {
+    // What the system refuses here concerns clients that nobody has heard of.
+    let Ok(listener) = listener.into_std() else { return Vec::new() };
+    let accepted = std::iter::from_fn(|| listener.accept().ok()); // it never waits
+    accepted
+        .filter_map(|(stream, _)| stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)).ok())
+        .collect()
 }
 
 fn concerns_one_client(error: &io::Error) -> bool {
@@ -123,19 +135,20 @@ async fn connection(stream: TcpStream, routes: Router, shutdown: Shutdown) {
     tokio::select! {
         // A client that breaks off is its own affair.
         _ended = connection.as_mut() => return,
-        () = shutdown.closing().cancelled() => connection.as_mut().graceful_shutdown(),
+        () = shutdown.closing().cancelled() => {}
     }
-    // A connection that was opened and never used (browsers do) would otherwise be waited for until the hard stop.
-    let never_asked = async {
-        tokio::time::sleep(LAST_CALL).await;
-        if asked.load(Ordering::Relaxed) {
-            std::future::pending::<()>().await;
+    if !asked.load(Ordering::Relaxed) {
+        // It has just been let in, or was opened and never used (browsers do), and would be waited for until the end.
+        tokio::select! {
+            _ended = connection.as_mut() => return,
+            () = tokio::time::sleep(LAST_CALL) => {}
         }
-    };
-    tokio::select! {
-        _ended = connection.as_mut() => {}
-        () = never_asked => {}
+        if !asked.load(Ordering::Relaxed) {
+            return;
+        }
     }
+    connection.as_mut().graceful_shutdown();
+    let _ended = connection.await;
 }
 
 async fn answer(request: hyper::Request<Incoming>, routes: Router, shutdown: Shutdown) -> Response {
