@@ -180,3 +180,39 @@ async fn everything_is_at_the_one_address() {
     assert_eq!(client.with_key("unknown").get("/definitions").await.status, 401);
     assert_eq!(dev.process.terminate(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_sigterm_new_connections_hear_that_it_is_not_ready() {
+    let mut dev = Dev::start(&[("SHUTDOWN_GRACE", "4s")]);
+    let id = dev.client().order(&order()).await["id"].as_str().unwrap().to_owned();
+    dev.process.signal("TERM");
+    // Each of these is a client of its own, and a connection of its own.
+    while dev.client().get("/readyz").await.status != 503 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(dev.client().get("/livez").await.status, 200);
+    assert_eq!(dev.client().get(&format!("/orders/{id}")).await.status, 200);
+    let refused = dev.client().try_send("POST", "/orders", &[], Some(&order())).await.unwrap();
+    assert_eq!((refused.status, &refused.body["code"]), (503, &json!("NOT_READY")));
+    assert_eq!(dev.process.wait(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ctrl_c_ends_it_and_settings_that_do_not_go_together_are_refused() {
+    let mut dev = Dev::start(&[]);
+    dev.process.signal("INT");
+    assert_eq!(dev.process.wait(), 0);
+
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let args = ["dev", "--data-dir", data.to_str().unwrap(), "--retry-base", "3s", "--retry-cap", "2s"];
+    let mut refused = Process::start("refused", &binary_path("saga"), &args, &BTreeMap::new());
+    assert_eq!(refused.wait(), 2);
+    refused.wait_for(&["RETRY_BASE is 3s and RETRY_CAP 2s"]);
+    assert!(!data.exists(), "nothing was made");
+}
+
+fn order() -> serde_json::Value {
+    json!({"userId": "11111111-1111-1111-1111-111111111111", "amount": 5,
+        "items": {"aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa": 1}})
+}

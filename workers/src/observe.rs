@@ -87,6 +87,9 @@ impl Observer {
             .with("saga.round", i64::from(command.round))
             .with("saga.attempt", i64::from(command.attempt))
             .with("saga.outcome", outcome);
+        if let Some(definition) = &command.definition {
+            start = start.with("saga.definition", definition.clone());
+        }
         if let Some(undoes) = undoes {
             start = start.link(undoes);
         }

@@ -97,6 +97,7 @@ async fn spans_stand_in_the_trace_of_the_saga() {
         );
         for (key, value) in [
             ("saga.id", saga.to_string().as_str()),
+            ("saga.definition", "order-fulfilment"),
             ("saga.step", "charge-payment"),
             ("saga.kind", kind),
             ("saga.attempt", attempt),

@@ -135,6 +135,11 @@ impl Api {
         }
     }
 
+    /// Whether this instance cannot work because it owns no shard, and not because the database is away.
+    async fn owns_nothing(&self) -> bool {
+        self.engine.owned().is_empty() && self.read_within(LAST_PATIENCE, self.engine.store().ping()).await.is_ok()
+    }
+
     /// The definition that a saga pins.
     async fn definition_of(&self, record: &SagaRecord) -> Result<Arc<Definition>, Problem> {
         let definition = self.read(self.engine.definition_of(record)).await?;

@@ -1,20 +1,26 @@
 //! Commands: how the orchestrator writes one and how a worker reads it.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::fields::Fields;
-use super::{Unreadable, idempotency_key, token};
+use super::fields::{Fields, Limits};
+use super::{MAX_MESSAGE_BYTES, Unreadable, idempotency_key, token};
+use crate::advance::MAX_SAGA_BYTES;
 use crate::definition::{Definition, InputForm};
 use crate::ids::SagaId;
-use crate::json::RawJson;
+use crate::json::{MAX_DEPTH, RawJson};
 use crate::state::{CommandRef, Deadline, Failure, Kind, OrderStatus, Phase, Saga, StepStatus};
 
 /// A command as a worker reads it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Command {
     pub saga_id: SagaId,
+    /// Of the saga, for tracing: nothing is decided by it.
+    pub definition: Option<String>,
     pub step: String,
     pub kind: Kind,
     pub round: u32,
@@ -26,16 +32,25 @@ pub struct Command {
     pub payload: RawJson,
 }
 
+/// How much deeper an output stands in a command than in the reply that brought it.
+const DEEPER: usize = 2;
+
 /// Reads a command.
+///
+/// The outputs of earlier steps that it carries come on top of what any message may have: each was read before, in a
+/// reply, and together they are at most what a saga may hold. So whatever an orchestrator writes is read.
 ///
 /// # Errors
 /// The code of the dead letter that it is.
 pub fn parse(bytes: &[u8]) -> Result<Command, Unreadable> {
-    let mut fields = Fields::read(bytes, None)?;
+    let uncounted = if bytes.len() > MAX_MESSAGE_BYTES { bytes_of_outputs(bytes).min(MAX_SAGA_BYTES) } else { 0 };
+    let mut fields = Fields::read(bytes, &Limits { uncounted, depth: MAX_DEPTH + DEEPER, member: None })?;
     let (saga_id, step, kind) = (fields.saga_id()?, fields.text("step")?, fields.kind()?);
     let (round, attempt) = (fields.count("round")?, fields.count("attempt")?);
     let (key, token) = (fields.text("idempotencyKey")?, fields.text("token")?);
     let payload = fields.required("payload", "an object", |json| json.as_object().map(|_| RawJson::from(json.raw)))?;
+    let definition =
+        fields.optional("definition", "a string", |json| Some(json.as_str().map(str::to_owned)))?.flatten();
     let deadline = fields.optional("deadline", "a string", |json| json.as_str().map(str::to_owned))?;
     match (saga_id, step, kind, round, attempt, key, token, payload) {
         (
@@ -47,7 +62,7 @@ pub fn parse(bytes: &[u8]) -> Result<Command, Unreadable> {
             Some(idempotency_key),
             Some(token),
             Some(payload),
-        ) => Ok(Command { saga_id, step, kind, round, attempt, idempotency_key, token, deadline, payload }),
+        ) => Ok(Command { saga_id, definition, step, kind, round, attempt, idempotency_key, token, deadline, payload }),
         _ => Err(fields.finish().err().unwrap_or_else(|| {
             // Unreachable: a field that is none was noted as missing.
             Unreadable::new(super::DeadLetterCode::MissingField, "a field is missing")
@@ -55,10 +70,27 @@ pub fn parse(bytes: &[u8]) -> Result<Command, Unreadable> {
     }
 }
 
+/// How much of a command is the outputs of earlier steps; none of what cannot be read.
+fn bytes_of_outputs(bytes: &[u8]) -> usize {
+    #[derive(Deserialize)]
+    struct Whole<'a> {
+        #[serde(borrow)]
+        payload: Carrying<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Carrying<'a> {
+        #[serde(borrow)]
+        steps: BTreeMap<Cow<'a, str>, &'a RawValue>,
+    }
+    let Ok(Whole { payload }) = serde_json::from_slice(bytes) else { return 0 };
+    payload.steps.values().map(|output| output.get().len()).sum()
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Written<'a> {
     saga_id: SagaId,
+    definition: &'a str,
     step: &'a str,
     kind: Kind,
     round: u32,
@@ -191,6 +223,7 @@ pub fn write(
     };
     serde_json::to_vec(&Written {
         saga_id: saga.id,
+        definition: definition.name(),
         step: &step.name,
         kind: command.kind,
         round: command.round,

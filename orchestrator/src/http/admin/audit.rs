@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::Method;
 use axum::http::request::Parts;
@@ -15,8 +15,8 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 
 use saga_model::SagaId;
-use service::http::{JsonBody, MAX_BODY_BYTES, usable_reason};
-use service::problem::{Code, Problem};
+use service::http::{JsonBody, refused_body, usable_reason};
+use service::problem::Problem;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -84,9 +84,8 @@ async fn record(api: Arc<Api>, request: Request, next: Next) -> Response {
 async fn look_at(parts: &Parts, body: Body) -> (Option<String>, Body) {
     match JsonBody::from_request(Request::from_parts(parts.clone(), body), &()).await {
         Ok(JsonBody(bytes)) => (usable_reason(&bytes), Body::from(bytes)),
-        // Whoever is next finds the same wrong, in its turn: after the key, the path and the headers.
-        Err(problem) if problem.code() == Code::PayloadTooLarge => (None, Body::from(vec![0; MAX_BODY_BYTES + 1])),
-        Err(_) => (None, Body::from(Bytes::new())),
+        // Whoever is next refuses it for the same, in its turn: after the key, the path and the headers.
+        Err(problem) => (None, refused_body(problem)),
     }
 }
 

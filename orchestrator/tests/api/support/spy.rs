@@ -28,6 +28,8 @@ pub struct Spy {
     next_start: AtomicU8,
     /// No saga can be read.
     unreadable: AtomicBool,
+    /// Somebody else owns all shards.
+    deposed: AtomicBool,
 }
 
 /// What a test says to a batch before it is stored.
@@ -53,6 +55,7 @@ impl Spy {
             reply_marks: Mutex::default(),
             next_start: AtomicU8::new(STORED),
             unreadable: AtomicBool::new(false),
+            deposed: AtomicBool::new(false),
         }
     }
 
@@ -101,6 +104,11 @@ impl Spy {
         self.unreadable.store(true, Ordering::SeqCst);
     }
 
+    /// From now on somebody else owns all shards.
+    pub fn depose(&self) {
+        self.deposed.store(true, Ordering::SeqCst);
+    }
+
     /// How many sagas were stored.
     pub fn started(&self) -> usize {
         self.started.lock().unwrap().len()
@@ -142,6 +150,9 @@ impl Store for Spy {
 
     async fn take_shard(&self, shard: ShardId, instance: &InstanceId, lease: Millis) -> Result<Option<ShardGrant>> {
         self.check().await?;
+        if self.deposed.load(Ordering::SeqCst) {
+            return Ok(None);
+        }
         self.inner.take_shard(shard, instance, lease).await
     }
 
@@ -170,6 +181,9 @@ impl Store for Spy {
         let fate = if batch.inserts.is_empty() { STORED } else { self.next_start.swap(STORED, Ordering::SeqCst) };
         if fate == LOST {
             return Ok(Committed::All);
+        }
+        if self.deposed.load(Ordering::SeqCst) {
+            return Ok(Committed::FenceLost((0..self.inner.shard_count().await?.get()).map(ShardId).collect()));
         }
         // Held over the commit, so that whoever sees the saga sees it counted.
         let committed = self.inner.commit(batch).await?;
