@@ -217,7 +217,7 @@ fn the_biggest_command_that_is_written_is_read() {
     let bytes = command::write(&run.definition, &run.saga, &input, undo, u64::MAX).unwrap();
     assert!(run.saga.bytes() > MAX_SAGA_BYTES - 4 * 1024 && bytes.len() > 600_000, "{}", bytes.len());
     let read = command::parse(&bytes).unwrap();
-    assert_eq!((read.kind, read.definition.as_deref()), (Kind::Compensate, Some("UUUUUUUUUP")));
+    assert_eq!(read.kind, Kind::Compensate);
     let payload: serde_json::Value = serde_json::from_str(read.payload.get()).unwrap();
     assert_eq!(payload["reason"]["message"], worst.message);
     assert_eq!(payload["steps"].as_object().unwrap().len(), 8);

@@ -79,6 +79,7 @@ async fn spans_stand_in_the_trace_of_the_saga() {
         let mut delivery = ask.delivery();
         let parent = format!("00-{trace}-000000000000000{}-01", n + 1);
         delivery.headers.push("traceparent", parent.as_bytes());
+        delivery.headers.push("baggage", b"saga.definition=order-fulfilment");
         for sent in bench.handler.handle(vec![delivery]).await.unwrap() {
             sent.await;
         }

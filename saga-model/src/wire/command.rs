@@ -19,8 +19,6 @@ use crate::state::{CommandRef, Deadline, Failure, Kind, OrderStatus, Phase, Saga
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Command {
     pub saga_id: SagaId,
-    /// Of the saga, for tracing: nothing is decided by it.
-    pub definition: Option<String>,
     pub step: String,
     pub kind: Kind,
     pub round: u32,
@@ -49,8 +47,6 @@ pub fn parse(bytes: &[u8]) -> Result<Command, Unreadable> {
     let (round, attempt) = (fields.count("round")?, fields.count("attempt")?);
     let (key, token) = (fields.text("idempotencyKey")?, fields.text("token")?);
     let payload = fields.required("payload", "an object", |json| json.as_object().map(|_| RawJson::from(json.raw)))?;
-    let definition =
-        fields.optional("definition", "a string", |json| Some(json.as_str().map(str::to_owned)))?.flatten();
     let deadline = fields.optional("deadline", "a string", |json| json.as_str().map(str::to_owned))?;
     match (saga_id, step, kind, round, attempt, key, token, payload) {
         (
@@ -62,7 +58,7 @@ pub fn parse(bytes: &[u8]) -> Result<Command, Unreadable> {
             Some(idempotency_key),
             Some(token),
             Some(payload),
-        ) => Ok(Command { saga_id, definition, step, kind, round, attempt, idempotency_key, token, deadline, payload }),
+        ) => Ok(Command { saga_id, step, kind, round, attempt, idempotency_key, token, deadline, payload }),
         _ => Err(fields.finish().err().unwrap_or_else(|| {
             // Unreachable: a field that is none was noted as missing.
             Unreadable::new(super::DeadLetterCode::MissingField, "a field is missing")
@@ -90,7 +86,6 @@ fn bytes_of_outputs(bytes: &[u8]) -> usize {
 #[serde(rename_all = "camelCase")]
 struct Written<'a> {
     saga_id: SagaId,
-    definition: &'a str,
     step: &'a str,
     kind: Kind,
     round: u32,
@@ -223,7 +218,6 @@ pub fn write(
     };
     serde_json::to_vec(&Written {
         saga_id: saga.id,
-        definition: definition.name(),
         step: &step.name,
         kind: command.kind,
         round: command.round,

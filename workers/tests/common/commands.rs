@@ -42,7 +42,7 @@ impl Ask {
 
     pub fn value(&self) -> Value {
         json!({
-            "sagaId": self.saga, "definition": "order-fulfilment", "step": self.step, "kind": self.kind, "round": self.round, "attempt": self.attempt,
+            "sagaId": self.saga, "step": self.step, "kind": self.kind, "round": self.round, "attempt": self.attempt,
             "idempotencyKey": idempotency_key(self.saga, self.step, self.round), "epoch": 1, "token": "t",
             "payload": self.payload,
         })
