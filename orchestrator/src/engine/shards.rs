@@ -84,12 +84,16 @@ impl Keeper {
         for shard in &plan.release {
             self.release(*shard).await?;
         }
+        for (shard, epoch) in &plan.give_back {
+            tracing::info!(%shard, "Shard given back: it was taken and could not be loaded");
+            self.store.release_shard(*shard, *epoch).await?;
+        }
         for shard in &plan.take {
             if let Some(grant) = self.store.take_shard(*shard, &self.instance, self.lease).await? {
                 self.load(grant).await?;
             }
         }
-        Ok(plan.take.is_empty() && plan.release.is_empty())
+        Ok(plan.take.is_empty() && plan.release.is_empty() && plan.give_back.is_empty())
     }
 
     /// Takes shards in doubt again. Ours or another's: after this their state in SQL is final.
@@ -174,6 +178,9 @@ impl Keeper {
 struct Plan {
     take: Vec<ShardId>,
     release: Vec<ShardId>,
+    /// Ours by the store, with their epochs, and neither in memory nor part of our share: loading them failed after
+    /// they were taken. Every heartbeat would renew their leases, and nobody would run their sagas.
+    give_back: Vec<(ShardId, u64)>,
 }
 
 /// A fair share: the shards dealt to the live instances in turn, the first ones getting what is over.
@@ -196,10 +203,14 @@ fn plan(membership: &Membership, me: &InstanceId, owned: &BTreeSet<ShardId>) -> 
         let expired = state.owner.is_none() || state.lease_until < membership.now;
         (mine.contains(&state.shard) || expired) && !kept.contains(&state.shard)
     });
-    let take = free.map(|state| state.shard).take(share.saturating_sub(kept.len())).collect();
+    let take: Vec<ShardId> = free.map(|state| state.shard).take(share.saturating_sub(kept.len())).collect();
+    let unloaded =
+        membership.shards.iter().filter(|state| mine.contains(&state.shard) && !owned.contains(&state.shard));
+    let give_back =
+        unloaded.filter(|state| !take.contains(&state.shard)).map(|state| (state.shard, state.epoch)).collect();
     let surplus = kept.len().saturating_sub(share);
     let release = lost.into_iter().chain(kept.into_iter().rev().take(surplus)).collect();
-    Plan { take, release }
+    Plan { take, release, give_back }
 }
 
 #[cfg(test)]
@@ -226,7 +237,7 @@ mod tests {
         let owned = owned.iter().map(|n| ShardId(*n)).collect();
         let shards = |list: &[u16]| list.iter().map(|n| ShardId(*n)).collect::<Vec<_>>();
         let plan = plan(&membership(instances, owners), &InstanceId("a".into()), &owned);
-        assert_eq!(plan, Plan { take: shards(take), release: shards(release) });
+        assert_eq!(plan, Plan { take: shards(take), release: shards(release), give_back: Vec::new() });
     }
 
     #[test]
@@ -247,5 +258,13 @@ mod tests {
         check(&["a", "b"], &[Some("b"), Some("a"), Some("dead"), Some("b")], &[0, 1], &[2], &[0]);
         // Whoever took it is dead by now: it is dropped, and taken at its present epoch.
         check(&["a"], &[Some("dead"), Some("a")], &[0, 1], &[0], &[0]);
+    }
+
+    #[test]
+    fn what_was_taken_and_not_loaded_is_given_back_beyond_the_share() {
+        let owned = BTreeSet::from([ShardId(0)]);
+        let members = membership(&["a", "b"], &[Some("a"), Some("a"), Some("a"), Some("b")]);
+        let expected = Plan { take: vec![ShardId(1)], release: Vec::new(), give_back: vec![(ShardId(2), 1)] };
+        assert_eq!(plan(&members, &InstanceId("a".into()), &owned), expected);
     }
 }
