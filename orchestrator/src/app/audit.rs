@@ -1,16 +1,20 @@
 //! `saga audit`: whether a live database holds what it must.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use sea_orm::{ConnectOptions, Database, DatabaseConnection};
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbErr};
 use service::exit::{Stop, chain};
 use service::settings::{Secret, database_url_parser};
+use uuid::Uuid;
+use workers::shop::standing;
 
-use crate::store::integrity::{self, Checked, Listener, Violation};
+use crate::store::integrity::{self, Books, Checked, Listener, Standing, Violation};
 
 /// Settings of `saga audit`.
 #[derive(Args, Debug)]
@@ -42,7 +46,7 @@ pub struct AuditArgs {
 pub async fn audit(args: AuditArgs, out: &mut (dyn Write + Send)) -> Result<(), Stop> {
     let db = connect(&args).await?;
     let mut told = Told { out, json: args.json, violations: 0, unwritten: None, bar: ProgressBar::hidden() };
-    let checked = integrity::check(&db, &mut told).await.map_err(|error| Stop::Failed(chain(&error)))?;
+    let checked = integrity::check(&db, &Shop, &mut told).await.map_err(|error| Stop::Failed(chain(&error)))?;
     told.bar.finish_and_clear();
     if let Some(error) = told.unwritten {
         return Err(Stop::Failed(format!("cannot write what was found: {error}")));
@@ -68,6 +72,22 @@ async fn connect(args: &AuditArgs) -> Result<DatabaseConnection, Stop> {
     Database::connect(options)
         .await
         .map_err(|error| Stop::Failed(format!("cannot read the database: {}", chain(&error))))
+}
+
+/// The books of the shop.
+struct Shop;
+
+#[async_trait]
+impl Books for Shop {
+    async fn standing(&self, db: &DatabaseTransaction, sagas: &[Uuid]) -> Result<BTreeMap<Uuid, Standing>, DbErr> {
+        let standing = standing::of(db, sagas).await?.into_iter();
+        let of = |(saga, standing::Standing { captures, money, units })| (saga, Standing { captures, money, units });
+        Ok(standing.map(of).collect())
+    }
+
+    async fn wrong(&self, db: &DatabaseTransaction, read: &mut (dyn FnMut(u64) + Send)) -> Result<Vec<String>, DbErr> {
+        standing::stock(db, read).await
+    }
 }
 
 /// Tells what is found, and how far it is.

@@ -5,11 +5,14 @@ mod sagas;
 mod snapshot;
 mod tables;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
+use async_trait::async_trait;
 use saga_model::SagaId;
-use sea_orm::{DatabaseConnection, DbErr};
+use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr};
 use serde::Serialize;
+use uuid::Uuid;
 
 use self::snapshot::Snapshot;
 use crate::store::StoreError;
@@ -96,6 +99,26 @@ pub struct Checked {
     pub reservations: u64,
 }
 
+/// What of a saga stands outside, by the participants' books.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Captures that were not refunded.
+    pub captures: u32,
+    /// What they are, less what was refunded, in hundredths.
+    pub money: i64,
+    /// Units that are set apart or sold.
+    pub units: i64,
+}
+
+/// The participants' books, which are in the same database.
+#[async_trait]
+pub trait Books: Sync {
+    /// What stands of these sagas; nothing of those that are not in it.
+    async fn standing(&self, db: &DatabaseTransaction, sagas: &[Uuid]) -> Result<BTreeMap<Uuid, Standing>, DbErr>;
+    /// What in the books does not add up. `read` hears of reservations that were read.
+    async fn wrong(&self, db: &DatabaseTransaction, read: &mut (dyn FnMut(u64) + Send)) -> Result<Vec<String>, DbErr>;
+}
+
 /// Hears of what is found, and of how far it is.
 pub trait Listener: Send {
     /// There are so many sagas.
@@ -108,12 +131,16 @@ pub trait Listener: Send {
 ///
 /// # Errors
 /// If it cannot be read at all. A row that cannot be understood is a violation.
-pub async fn check(db: &DatabaseConnection, listener: &mut dyn Listener) -> Result<Checked, Unchecked> {
+pub async fn check(
+    db: &DatabaseConnection,
+    books: &dyn Books,
+    listener: &mut dyn Listener,
+) -> Result<Checked, Unchecked> {
     let snapshot = Snapshot::take(db).await?;
     listener.begins(snapshot.sagas_in_all().await?);
     let mut checked = Checked::default();
-    sagas::check(&snapshot, listener, &mut checked).await?;
-    tables::check(&snapshot, listener, &mut checked).await?;
+    sagas::check(&snapshot, books, listener, &mut checked).await?;
+    tables::check(&snapshot, books, listener, &mut checked).await?;
     snapshot.close().await?;
     Ok(checked)
 }

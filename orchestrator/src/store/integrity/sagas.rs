@@ -6,10 +6,9 @@ use saga_model::history::{Row, RowKind};
 use saga_model::state::{OrderStatus, Phase, Saga, StepStatus};
 use saga_model::{Definition, SagaId, invariants};
 use uuid::Uuid;
-use workers::shop::standing::{self, Standing};
 
 use super::snapshot::Snapshot;
-use super::{Checked, Listener, Rule, Unchecked, Violation};
+use super::{Books, Checked, Listener, Rule, Standing, Unchecked, Violation};
 use crate::store::codec;
 use crate::store::entity::{history, saga};
 use crate::store::rows::{SagaRecord, SagaWrite};
@@ -20,7 +19,12 @@ struct Around {
     books: BTreeMap<Uuid, Standing>,
 }
 
-pub async fn check(snapshot: &Snapshot, listener: &mut dyn Listener, checked: &mut Checked) -> Result<(), Unchecked> {
+pub async fn check(
+    snapshot: &Snapshot,
+    books: &dyn Books,
+    listener: &mut dyn Listener,
+    checked: &mut Checked,
+) -> Result<(), Unchecked> {
     let mut after = None;
     loop {
         let page = snapshot.sagas(after).await?;
@@ -32,8 +36,10 @@ pub async fn check(snapshot: &Snapshot, listener: &mut dyn Listener, checked: &m
             checked.transitions += 1;
             histories.entry(row.saga_id).or_default().push(row);
         }
-        let books = standing::of(&snapshot.transaction, &ids).await?;
-        let around = Around { granted: snapshot.granted(&ids).await?, books };
+        let around = Around {
+            granted: snapshot.granted(&ids).await?,
+            books: books.standing(&snapshot.transaction, &ids).await?,
+        };
         for row in page {
             let id = SagaId::from(row.id);
             let history = histories.remove(&row.id).unwrap_or_default();

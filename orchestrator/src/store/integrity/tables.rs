@@ -4,10 +4,9 @@ use saga_model::SagaId;
 use sea_orm::ConnectionTrait;
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, FromQueryResult, QuerySelect, Statement};
 use uuid::Uuid;
-use workers::shop::standing;
 
 use super::snapshot::Snapshot;
-use super::{Checked, Listener, Rule, Unchecked};
+use super::{Books, Checked, Listener, Rule, Unchecked};
 use crate::store::entity::{history, shard};
 
 const ORPHANS: &str = "SELECT DISTINCT h.saga_id AS saga FROM history h \
@@ -20,7 +19,12 @@ struct Stray {
     saga: Uuid,
 }
 
-pub async fn check(snapshot: &Snapshot, listener: &mut dyn Listener, checked: &mut Checked) -> Result<(), Unchecked> {
+pub async fn check(
+    snapshot: &Snapshot,
+    books: &dyn Books,
+    listener: &mut dyn Listener,
+    checked: &mut Checked,
+) -> Result<(), Unchecked> {
     marks(snapshot, listener).await?;
     for saga in strays(snapshot, ORPHANS).await? {
         listener.found(Rule::Orphan.broken(Some(saga), "its history is there, and the saga is not".to_owned()));
@@ -32,7 +36,7 @@ pub async fn check(snapshot: &Snapshot, listener: &mut dyn Listener, checked: &m
         checked.reservations += reservations;
         listener.checked(*checked);
     };
-    for wrong in standing::stock(&snapshot.transaction, &mut read).await? {
+    for wrong in books.wrong(&snapshot.transaction, &mut read).await? {
         listener.found(Rule::Sums.broken(None, wrong));
     }
     Ok(())
