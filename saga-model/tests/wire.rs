@@ -197,7 +197,7 @@ fn the_biggest_command_that_is_written_is_read() {
         let output = output.map(|text| RawJson::from_string(text.to_owned()).unwrap());
         run.go(&Event::Reply(Reply { output, error, ..reply }));
     };
-    let mut output = |run: &mut Run, bytes: usize| {
+    let output = |run: &mut Run, bytes: usize| {
         // As deep as it may be in a reply, and as long.
         let deep = format!("{{\"deep\":{}{}, \"blob\":\"", "[".repeat(30), "]".repeat(30));
         let text = format!("{deep}{}\"}}", "x".repeat(bytes - deep.len() - 2));
