@@ -28,8 +28,8 @@
 //! * `taken`: which commands their workers have taken, as `look` sees at the broker
 //!
 //! Off the road: `poison` and `doubt` (what the store refuses; a commit whose outcome is unknown), `shards`, `recover`
-//! and `definitions` (which shards are ours, how one is taken over, what its sagas may run), `report`, `meters` and
-//! `trace` (what is told of it), `stepwise` (all of it, driven by a simulator).
+//! and `definitions` (which shards are ours, how one is taken over, what its sagas may run), `letters`
+//! (what operators do about dead letters), `report`, `meters` and `trace` (what is told of it), `stepwise` (all of it, driven by a simulator).
 
 mod carry;
 mod clock;
