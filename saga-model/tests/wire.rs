@@ -207,7 +207,7 @@ fn the_biggest_command_that_is_written_is_read() {
     for _ in 0..7 {
         output(&mut run, MAX_OUTPUT_BYTES);
     }
-    output(&mut run, MAX_OUTPUT_BYTES - 8 * 1024);
+    output(&mut run, MAX_OUTPUT_BYTES - 12 * 1024);
     // What is kept of an error, in characters that JSON writes with six bytes each.
     let worst = Failure::new(&"\u{1}".repeat(255), "\u{1}".repeat(4_096));
     answer(&mut run, Say::No("x"), None, Some(worst.clone()));
