@@ -105,11 +105,14 @@ impl Inbox {
         self.filled.notify_one();
     }
 
+    /// Puts a request in, unless it waits here already: it is handed over again while it is pending, and two answers
+    /// to one request would not be stored, nor anything that stands in a batch with them.
     pub fn request(&self, request: AdminRequest) {
         {
             let mut queues = self.lock();
-            if queues.closed {
-                return; // it is pending still: for the next owner
+            // A closed inbox takes nothing: the request is pending still, for the next owner.
+            if queues.closed || queues.requests.iter().any(|waiting| waiting.id == request.id) {
+                return;
             }
             queues.requests.push_back(request);
         }
@@ -200,6 +203,31 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
+
+    #[test]
+    fn a_request_that_is_handed_over_again_stands_in_no_batch_twice() {
+        let inbox = Inbox::default();
+        let request = |id| AdminRequest {
+            id: uuid::Uuid::from_u128(id),
+            at: saga_model::Micros(0),
+            actor: None,
+            action: "pause".to_owned(),
+            saga: None,
+            shard: None,
+            body: None,
+            reason: None,
+            revision: None,
+            status: crate::store::rows::RequestStatus::Pending,
+            code: None,
+            detail: None,
+        };
+        inbox.request(request(1));
+        inbox.request(request(2));
+        inbox.request(request(1));
+        assert_eq!(inbox.take(true).inputs.len(), 2);
+        inbox.request(request(1));
+        assert_eq!(inbox.take(true).inputs.len(), 1, "taken out, it may come again");
+    }
 
     #[tokio::test]
     async fn whoever_waits_for_a_loop_that_has_ended_hears_of_it() {

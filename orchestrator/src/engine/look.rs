@@ -31,7 +31,8 @@ pub async fn run(bus: Arc<dyn Bus>, inbox: Arc<Inbox>, watchers: Arc<Watchers>, 
     }
 }
 
-async fn look(bus: &dyn Bus, inbox: &Inbox, topic: String) {
+/// One look, for one topic; it ends once what was seen is noted.
+pub(super) async fn look(bus: &dyn Bus, inbox: &Inbox, topic: String) {
     match bus.progress(&topic).await {
         Ok(progress) => {
             let (done, noted) = oneshot::channel();

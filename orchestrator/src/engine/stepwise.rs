@@ -1,37 +1,61 @@
-//! One instance, step by step: the same loop and the same keeper of leases as an [`Engine`](super::Engine), driven
-//! by a simulator in place of tasks and clocks. Nothing here happens by itself, and time is what the simulator says.
+//! One instance, step by step: the same loop, the same keeper of leases and the same door as those of an
+//! [`Engine`](super::Engine), driven by a simulator in place of tasks and clocks. Nothing here happens by itself, and
+//! time is what the simulator says. The parts may be driven in turn, each while another one waits in the middle of
+//! something, as the tasks of an engine do.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
-use saga_model::Micros;
 use saga_model::ids::ShardId;
-use tokio::sync::oneshot;
+use saga_model::state::{CommandRef, Deadline, WakeUp};
+use saga_model::{Micros, SagaId};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
 use super::commit_loop::{CommitLoop, Parts};
-use super::control::Control;
-use super::core::Core;
+use super::core::{Core, Live};
 use super::doubt::Doubt;
 use super::inbox::Inbox;
-use super::input::{Answer, ReplyInput, Submission, Submitted};
-use super::intake;
+use super::input::ReplyInput;
 use super::shards::Keeper;
+use super::submit::Front;
+use super::timers::TimerKind;
 use super::watchers::Watchers;
-use super::{EngineParts, StartRequest};
+use super::{EngineParts, StartError, StartRequest, Started, intake, look};
 use crate::bus::{Bus, Incoming};
 use crate::store::{Result, Store};
 
 /// An instance that moves only when it is told to.
 pub struct Stepwise {
-    commit_loop: CommitLoop,
-    keeper: Keeper,
+    pub turns: Turns,
+    pub leases: Leases,
+    pub door: Door,
+}
+
+/// Its commit loop.
+pub struct Turns(CommitLoop);
+
+/// Its keeper of leases.
+pub struct Leases(Keeper);
+
+/// What comes in: requests, replies, and what is seen at the broker. Clones share the instance.
+#[derive(Clone)]
+pub struct Door {
+    front: Arc<Front>,
     inbox: Arc<Inbox>,
     watchers: Arc<Watchers>,
     store: Arc<dyn Store>,
     bus: Arc<dyn Bus>,
+}
+
+/// A saga as an owner has it in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remembered {
+    pub saga: SagaId,
+    pub shard: ShardId,
+    /// At which the shard is owned.
+    pub epoch: u64,
+    pub revision: u32,
 }
 
 impl Stepwise {
@@ -63,48 +87,81 @@ impl Stepwise {
             watchers: watchers.clone(),
             retake,
         };
-        let commit_loop = CommitLoop::new(loop_parts, core, doubt, CancellationToken::new());
-        Self { commit_loop, keeper, inbox, watchers, store, bus }
+        let front = Arc::new(Front::new(store.clone(), inbox.clone()));
+        Self {
+            turns: Turns(CommitLoop::new(loop_parts, core, doubt, CancellationToken::new())),
+            leases: Leases(keeper),
+            door: Door { front, inbox, watchers, store, bus },
+        }
     }
+}
 
+impl Turns {
     /// One turn of the commit loop: what came in, what is due, one commit, and what follows.
     pub async fn turn(&mut self) {
-        self.commit_loop.turn().await;
+        self.0.turn().await;
     }
 
-    /// One heartbeat and what follows from it: shards are taken, loaded, given up. The loop turns meanwhile.
+    /// When a timer is due next, after `now`.
+    pub fn next_due(&self, now: Micros) -> Option<Micros> {
+        self.0.core.next_due(now)
+    }
+
+    /// The sagas that it has in memory.
+    pub fn remembered(&self) -> impl Iterator<Item = Remembered> {
+        self.0.core.sagas.values().filter_map(|live| {
+            let epoch = self.0.core.epoch(live.shard)?;
+            Some(Remembered {
+                saga: live.record.saga.id,
+                shard: live.shard,
+                epoch,
+                revision: live.record.saga.revision,
+            })
+        })
+    }
+
+    /// A saga in memory whose armed timers are not those that its state asks for.
+    pub fn wrongly_armed(&self) -> Option<SagaId> {
+        let core = &self.0.core;
+        let wrong = |live: &&Live| {
+            let saga = &live.record.saga;
+            let held = saga.at_rest();
+            let taken = |command: CommandRef| live.taken.is_some_and(|(taken, _)| taken == command);
+            let wake_up = saga.wake_up(&live.definition).filter(|_| !held);
+            let armed = |kind| core.timers.get(saga.id, kind).is_some();
+            armed(TimerKind::Backoff) != matches!(wake_up, Some(WakeUp::Backoff { .. }))
+                || armed(TimerKind::NoAnswer)
+                    != matches!(wake_up, Some(WakeUp::Reply { command, .. }) if taken(command))
+                || armed(TimerKind::Deadline) != (matches!(saga.deadline, Deadline::At(_)) && !held)
+        };
+        core.sagas.values().find(wrong).map(|live| live.record.saga.id)
+    }
+}
+
+impl Leases {
+    /// One heartbeat and what follows from it: shards are taken, loaded, given up. It needs the loop to turn meanwhile.
+    /// `true` if the instance holds its share.
     ///
     /// # Errors
     /// If the store does not answer.
-    pub async fn keep_leases(&mut self) -> Result<()> {
-        let Self { commit_loop, keeper, inbox, .. } = self;
-        let mut round = pin!(keeper.round());
-        loop {
-            tokio::select! {
-                biased;
-                outcome = &mut round => return outcome.map(|_settled| ()),
-                () = inbox.filled() => {}
-            }
-            commit_loop.turn().await;
-        }
+    pub async fn round(&mut self) -> Result<bool> {
+        self.0.round().await
+    }
+}
+
+impl Door {
+    /// Starts a saga as [`Engine::begin`](super::Engine::begin) does; the answer needs the loop to turn.
+    ///
+    /// # Errors
+    /// Why no saga was started.
+    pub async fn begin(self, request: StartRequest) -> std::result::Result<Started, StartError> {
+        self.front.start(request).await
     }
 
     /// Messages of reply partitions, as the bus has them.
     pub async fn deliver(&self, replies: Vec<(ShardId, Incoming)>) {
         let read = |(shard, incoming)| ReplyInput { shard, reading: intake::read(&incoming), incoming };
         self.inbox.replies(replies.into_iter().map(read).collect()).await;
-    }
-
-    /// Asks for a saga; the answer comes with a turn.
-    pub fn submit(&self, request: StartRequest) -> oneshot::Receiver<Submitted> {
-        let (answer, receiver, _withdrawal) = Answer::new();
-        let StartRequest { definition, input, user_id, business_key, key, traceparent, actor } = request;
-        let submission =
-            Submission { definition, input, user_id, business_key, key, traceparent, actor, minted: None, answer };
-        if let Err(mut refused) = self.inbox.submit(submission) {
-            refused.answer.give(Submitted::Unavailable("too many requests are waiting".to_owned()));
-        }
-        receiver
     }
 
     /// Takes the pending requests of operators for its shards.
@@ -118,20 +175,11 @@ impl Stepwise {
         Ok(())
     }
 
-    /// Looks at the broker for how far the workers have come.
-    pub async fn look(&mut self) {
+    /// Looks at the broker for how far the workers have come. It needs the loop to turn meanwhile.
+    pub async fn look(self) {
         for topic in self.watchers.waiting_topics() {
-            if let Ok(progress) = self.bus.progress(&topic).await {
-                let (done, _noted) = oneshot::channel();
-                self.inbox.control(Control::Progress { topic, progress, done });
-                self.commit_loop.turn().await;
-            }
+            look::look(self.bus.as_ref(), &self.inbox, topic).await;
         }
-    }
-
-    /// When a timer is due next, after `now`.
-    pub fn next_due(&self, now: Micros) -> Option<Micros> {
-        self.commit_loop.core.next_due(now)
     }
 
     /// The shards that it owns.
@@ -139,8 +187,8 @@ impl Stepwise {
         self.watchers.owned()
     }
 
-    /// How many sagas it has in memory.
-    pub fn live(&self) -> usize {
-        self.commit_loop.core.live()
+    /// Whether something waits for the loop: a turn may also find timers, acknowledgements or marks.
+    pub fn waits(&self) -> bool {
+        self.inbox.waits(true)
     }
 }

@@ -6,21 +6,39 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use saga_model::SagaId;
+use saga_model::micros::Micros;
 
 use super::{ClaimId, Judgement, Ledger, Question, Record, Row, judge};
 use crate::spans;
 use crate::trouble::Trouble;
 
+/// What gives a ledger its time.
+pub type Clock = Arc<dyn Fn() -> Micros + Send + Sync>;
+
 /// Rows that end with the process.
-#[derive(Debug, Default)]
 pub struct MemoryLedger {
     rows: Mutex<HashMap<(SagaId, Arc<str>), Row>>,
+    clock: Clock,
+}
+
+impl Default for MemoryLedger {
+    /// By the clock on the wall.
+    fn default() -> Self {
+        Self::with_clock(Arc::new(service::time::now))
+    }
+}
+
+impl MemoryLedger {
+    /// By a clock of one's own: leases end when it says so.
+    pub fn with_clock(clock: Clock) -> Self {
+        Self { rows: Mutex::default(), clock }
+    }
 }
 
 #[async_trait]
 impl Ledger for MemoryLedger {
     async fn claim(&self, claim: ClaimId, lease: Duration, questions: &[Question]) -> Result<Vec<Judgement>, Trouble> {
-        let now = service::time::now().0;
+        let now = (self.clock)().0;
         let lease_until = spans::after(now, lease);
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         let judge_one = |question: &Question| {

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::rows::{
     AdminAnswer, AdminRequest, AuditFilter, Batch, Claim, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow,
-    IdempotencyKey, KeyRecord, LetterPage, Page, RequestStatus, SagaRecord, ShardGrant, Untaken, Verdict,
+    IdempotencyKey, KeyRecord, LetterPage, Page, RequestStatus, SagaRecord, ShardGrant, ShardUpdate, Untaken, Verdict,
 };
 use super::{Committed, InstanceId, Membership, Result, Store};
 use state::State;
@@ -35,6 +35,12 @@ impl MemoryStore {
     /// An empty store with that many shards.
     pub fn new(shards: ShardCount, clock: Clock) -> Self {
         Self { state: Arc::new(Mutex::new(State::new(shards))), shards, clock }
+    }
+
+    /// The marks of all shards as they are stored, each with the shard's present epoch: for tests.
+    pub fn marks(&self) -> Vec<ShardUpdate> {
+        let state = self.lock();
+        state.shards.values().map(|shard| ShardUpdate { epoch: shard.epoch, ..shard.marks.clone() }).collect()
     }
 
     /// A panic while it was locked has left nothing half done: changes are made only after all checks.
