@@ -24,6 +24,7 @@ mod m20260101_000001_ownership;
 mod m20260101_000002_sagas;
 mod m20260101_000003_idempotency;
 mod m20260101_000004_operators;
+mod m20260101_000005_claims;
 pub mod workers;
 
 mod check;
@@ -44,6 +45,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20260101_000002_sagas::Migration),
             Box::new(m20260101_000003_idempotency::Migration),
             Box::new(m20260101_000004_operators::Migration),
+            Box::new(m20260101_000005_claims::Migration),
         ];
         all.extend(workers::all());
         all

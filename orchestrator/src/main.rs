@@ -37,6 +37,8 @@ enum Command {
     Serve(Box<app::ServeArgs>),
     /// Bring the database schema up to date and create missing topics
     Migrate(Box<app::MigrateArgs>),
+    /// Check a live database: every saga against its history, the rows against each other, the books against the sagas
+    Audit(app::AuditArgs),
     #[command(flatten)]
     Client(cli::ClientCommand),
 }
@@ -56,6 +58,7 @@ fn run(command: Command) -> Result<(), Stop> {
             Command::Dev(args) => app::dev(*args).await,
             Command::Serve(args) => app::serve(*args).await,
             Command::Migrate(args) => app::migrate(*args).await,
+            Command::Audit(args) => app::audit(args, &mut std::io::stdout()).await,
             Command::Client(command) => cli::run(command, &mut std::io::stdout()).await,
         }
     });

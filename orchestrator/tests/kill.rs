@@ -31,6 +31,7 @@ async fn three_hundred_orders_survive_kills_of_everything() {
         }
     };
     orders_survive(&clients, &books, 300, killer).await;
+    stack.audit();
 }
 
 /// Waits until some more history has been written.
@@ -69,6 +70,7 @@ async fn two_instances_share_the_load_and_one_takes_over() {
         shares(&stack, &[2, 2]).await;
     };
     orders_survive(&clients, &books, 100, killer).await;
+    stack.audit();
 }
 
 /// Waits until the shards are shared so among the living owners.

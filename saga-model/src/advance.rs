@@ -18,7 +18,7 @@ use crate::micros::Micros;
 use crate::state::Saga;
 use draft::Draft;
 
-pub use verbs::available_actions;
+pub use verbs::{available_actions, judge};
 
 /// The behaviour of this machine, written into the first row of each saga; numbers are never used again.
 pub const BEHAVIOUR: u32 = 1;
@@ -66,25 +66,32 @@ pub enum Ignored {
     AtRest,
 }
 
-/// Why a verb is refused.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// Why a verb is refused, in a sentence for the operator.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Refused {
-    ActionNotAllowed {
-        action: Action,
-        available: Vec<Action>,
-    },
+    #[error("{}", not_allowed(*action, available))]
+    ActionNotAllowed { action: Action, available: Vec<Action> },
     /// `replay` from another step than the one in hand.
-    StepNotReplayable {
-        step: String,
-    },
+    #[error("{step:?} is not the step in hand; leave fromStep out")]
+    StepNotReplayable { step: String },
     /// `skip` of a name that the definition lacks.
-    UnknownStep {
-        step: String,
-    },
+    #[error("the definition has no step {step:?}")]
+    UnknownStep { step: String },
     /// `replay` with an input for a step whose effect may stand, or that others were told of.
+    #[error("an effect of this step may stand, so its input cannot be changed; replay it without input")]
     EffectMayStand,
     /// `replay` with an input that would take the saga over [`MAX_SAGA_BYTES`].
+    #[error("with this input the saga would grow too big")]
     InputTooLarge,
+}
+
+fn not_allowed(action: Action, available: &[Action]) -> String {
+    let action = action.as_str();
+    if available.is_empty() {
+        return format!("{action} is not possible: nothing can be done to this saga any more");
+    }
+    let available: Vec<&str> = available.iter().map(|action| action.as_str()).collect();
+    format!("{action} is not possible now; possible: [{}]", available.join(", "))
 }
 
 /// Why a reply cannot be genuine.

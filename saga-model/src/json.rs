@@ -2,7 +2,7 @@
 //!
 //! `serde_json` does the reading; what is added is what its [`serde_json::Value`] hides. Each level is
 //! read as raw text first and then looked into, so a text is scanned once per level of nesting, of
-//! which there are at most [`MAX_DEPTH`].
+//! which there are at most [`MAX_DEPTH`], or a few more.
 
 mod duplicates;
 mod raw;
@@ -46,8 +46,8 @@ pub enum Value<'a> {
 pub enum JsonError {
     #[error("not valid JSON: {0}")]
     Malformed(String),
-    #[error("nested deeper than {MAX_DEPTH} levels")]
-    TooDeep,
+    #[error("nested deeper than {0} levels")]
+    TooDeep(usize),
 }
 
 /// Reads one JSON value and nothing after it.
@@ -56,11 +56,16 @@ pub enum JsonError {
 /// Empty or truncated text, text after the value, invalid UTF-8, a lone surrogate: [`JsonError::Malformed`];
 /// more than [`MAX_DEPTH`] levels of arrays and objects: [`JsonError::TooDeep`].
 pub fn parse(bytes: &[u8]) -> Result<Json<'_>, JsonError> {
+    parse_within(bytes, MAX_DEPTH)
+}
+
+/// [`parse`] with another limit of nesting.
+pub(crate) fn parse_within(bytes: &[u8], max_depth: usize) -> Result<Json<'_>, JsonError> {
     // The scan for depth comes first: it is linear, so no text can make the levels below costly. With so few brackets
     // it cannot be deep.
     let brackets = bytes.iter().filter(|byte| matches!(byte, b'{' | b'[')).count();
-    if brackets > MAX_DEPTH && depth_of(bytes) > MAX_DEPTH {
-        return Err(JsonError::TooDeep);
+    if brackets > max_depth && depth_of(bytes) > max_depth {
+        return Err(JsonError::TooDeep(max_depth));
     }
     let raw: &RawValue = serde_json::from_slice(bytes).map_err(malformed)?;
     look_into(raw)
@@ -190,12 +195,19 @@ mod tests {
 
     #[test]
     fn a_short_text_makes_no_long_list_of_duplicates() {
-        let text = format!(r#"{{"{}":{{{}"a":1}}}}"#, "k".repeat(30_000), r#""a":1,"#.repeat(5_000));
+        let pairs: String = (0..2_500).map(|n| format!(r#""{n}":1,"{n}":1,"#)).collect();
+        let text = format!(r#"{{"{}":{{{pairs}"a":1}}}}"#, "k".repeat(30_000));
         let found = parse(text.as_bytes()).unwrap().duplicate_keys();
         assert!((1..=100).contains(&found.len()), "{}", found.len());
         assert!(found.iter().map(String::len).sum::<usize>() < 100_000);
-        let flat = format!(r#"{{{}"a":1}}"#, r#""a":1,"#.repeat(5_000));
+        let flat = format!(r#"{{{pairs}"a":1}}"#);
         assert_eq!(parse(flat.as_bytes()).unwrap().duplicate_keys().len(), 100);
+    }
+
+    #[test]
+    fn a_key_that_stands_often_is_one_duplicate() {
+        let text = format!(r#"{{{}"a":{{"b":1,"b":2}}}}"#, r#""a":{"b":1,"b":2},"#.repeat(3_000));
+        assert_eq!(parse(text.as_bytes()).unwrap().duplicate_keys(), ["/a/b", "/a"]);
     }
 
     #[test]
@@ -231,8 +243,8 @@ mod tests {
     fn nesting_is_bounded() {
         let nested = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
         assert!(parse(nested(32).as_bytes()).is_ok());
-        assert_eq!(parse(nested(33).as_bytes()).unwrap_err(), JsonError::TooDeep);
-        assert_eq!(parse(nested(60_000).as_bytes()).unwrap_err(), JsonError::TooDeep);
+        assert_eq!(parse(nested(33).as_bytes()).unwrap_err(), JsonError::TooDeep(MAX_DEPTH));
+        assert_eq!(parse(nested(60_000).as_bytes()).unwrap_err(), JsonError::TooDeep(MAX_DEPTH));
         assert!(parse(br#""[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\"[[[[[[[[[[[[[[""#).is_ok());
     }
 }

@@ -43,8 +43,8 @@ impl fmt::Display for Tree<'_> {
             writeln!(out, "  turned back at {}: {}: {}", failure.step, failure.code, failure.message)?;
         }
         if let Some(stuck) = &view.stuck {
-            let at = stuck.step.as_deref().map_or_else(String::new, |step| format!(" at {step}"));
-            writeln!(out, "  stuck{at} since {}: {}: {}", stuck.since.0, word(&stuck.cause), stuck.message)?;
+            let (step, since, cause) = (&stuck.step, stuck.since.0, word(&stuck.cause));
+            writeln!(out, "  stuck at {step} since {since}: {cause}: {}", stuck.message)?;
         }
         let width = view.steps.iter().map(|step| step.name.len()).max().unwrap_or(0);
         for (place, step) in view.steps.iter().enumerate() {
@@ -58,9 +58,8 @@ impl fmt::Display for Tree<'_> {
                 WaitingKind::Operator => "an operator",
                 WaitingKind::Worker => "a worker to take the command",
             };
-            let step = waiting.step.as_deref().map_or_else(String::new, |step| format!(" ({step})"));
             let until = waiting.until.map_or_else(String::new, |until| format!(" until {}", until.0));
-            writeln!(out, "  waits for {what}{step} since {}{until}", waiting.since.0)?;
+            writeln!(out, "  waits for {what} ({}) since {}{until}", waiting.step, waiting.since.0)?;
         }
         if let Some(actions) = view.available_actions.as_ref().filter(|actions| !actions.is_empty()) {
             let actions: Vec<&str> = actions.iter().map(|action| action.as_str()).collect();

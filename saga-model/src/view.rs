@@ -99,8 +99,8 @@ pub struct DefinitionName<'a> {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct WaitingFor<'a> {
     pub kind: WaitingKind,
-    /// The step in hand; none if all steps are done.
-    pub step: Option<Cow<'a, str>>,
+    /// The step in hand.
+    pub step: Cow<'a, str>,
     pub since: At,
     pub until: Option<At>,
 }
@@ -128,7 +128,8 @@ pub struct FailureView<'a> {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct StuckView<'a> {
     pub cause: StuckCause,
-    pub step: Option<Cow<'a, str>>,
+    /// The step in hand when it came to rest.
+    pub step: Cow<'a, str>,
     pub since: At,
     pub message: Cow<'a, str>,
 }
@@ -174,7 +175,7 @@ impl<'a> SagaView<'a> {
         let stuck = match &saga.hold {
             Hold::Stuck(stuck) => Some(StuckView {
                 cause: stuck.cause,
-                step: stuck.step.map(name),
+                step: name(stuck.step.unwrap_or_else(|| saga.step_in_hand(definition))),
                 since: At(stuck.since),
                 message: stuck.message.as_str().into(),
             }),
@@ -223,7 +224,7 @@ fn waiting_for<'a>(definition: &'a Definition, saga: &Saga, taken: Taken) -> Opt
     if saga.phase.is_final() {
         return None;
     }
-    let step = saga.question(definition).map(|question| definition.step(question.step).name.as_str().into());
+    let step = Cow::Borrowed(definition.step(saga.step_in_hand(definition)).name.as_str());
     let waiting =
         |kind, since, until: Option<Micros>| Some(WaitingFor { kind, step, since: At(since), until: until.map(At) });
     match (&saga.hold, saga.wake_up(definition)) {

@@ -12,7 +12,7 @@ use sha2::Sha256;
 use crate::ids::SagaId;
 use crate::state::{Kind, Secret};
 
-/// The largest message that is read, in bytes of its value.
+/// The largest message that is read, in bytes of its value; for a command, without the outputs that it carries.
 pub const MAX_MESSAGE_BYTES: usize = 128 * 1024;
 /// The largest output of a step, in bytes of its text.
 pub const MAX_OUTPUT_BYTES: usize = 64 * 1024;

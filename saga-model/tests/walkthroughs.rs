@@ -3,7 +3,9 @@
 mod support;
 
 use saga_model::event::Verb;
+use saga_model::json::RawJson;
 use saga_model::state::{CommandRef, Kind, OrderStatus, SagaStatus};
+use saga_model::view::{Parts, SagaView, Taken};
 use support::{Run, Say, definitions, replay};
 
 /// What the shop's workers answer, as the payment method has it.
@@ -187,4 +189,38 @@ fn pause_while_charging() {
     assert_eq!(run.kinds(3), ["OA", "SS", "OA", "SS"]);
     assert_eq!(run.status(), SagaStatus::Completed);
     check_order(&run, OrderStatus::Confirmed, 4);
+}
+
+/// Whatever a live saga waits for, it names the step in hand.
+#[test]
+fn a_paused_saga_whose_last_answer_is_recorded_names_the_step_that_it_was() {
+    fn check(run: &Run, kind: &str, step: &str) {
+        let input = RawJson::from_string("{}".to_owned()).unwrap();
+        let (definition, saga) = (&run.definition, &run.saga);
+        let parts = Parts { definition, saga, input: &input, business_key: None, trace_id: "", taken: Taken::Unknown };
+        let waiting = serde_json::to_value(SagaView::of(parts)).unwrap()["waitingFor"].take();
+        assert_eq!((&waiting["kind"], &waiting["step"]), (&kind.into(), &step.into()), "{waiting}");
+    }
+    let paused = |mut run: Run, say: Say| {
+        let command = run.in_flight();
+        run.verb(Verb::Pause);
+        let answer = run.reply(command, say);
+        run.go(&answer);
+        run
+    };
+    let mut run = Run::start(definitions::order());
+    run.answer(Say::Done);
+    run.answer(Say::Done);
+    check(&run, "reply", "notify-customer");
+    check(&paused(run, Say::Done), "operator", "notify-customer");
+
+    let mut run = Run::start(definitions::order());
+    run.answer(Say::Done);
+    run.answer(Say::No("PAYMENT_DECLINED"));
+    check(&run, "reply", "reserve-inventory");
+    let mut run = paused(run, Say::Undone);
+    check(&run, "operator", "reserve-inventory");
+    run.verb(Verb::Resume);
+    check(&run, "reply", "notify-customer");
+    check(&paused(run, Say::Done), "operator", "notify-customer");
 }

@@ -2,10 +2,12 @@
 
 mod support;
 
+use saga_model::advance::MAX_SAGA_BYTES;
+use saga_model::event::{Event, Reply};
 use saga_model::json::RawJson;
 use saga_model::state::{Failure, Kind, Outcome};
 use saga_model::wire::{DeadLetterCode, MAX_MESSAGE_BYTES, MAX_OUTPUT_BYTES, command, reply, token, token_is};
-use support::{Run, definitions};
+use support::{Run, Say, definitions};
 
 const GOOD: [(&str, &str); 7] = [
     ("sagaId", r#""0192A1B2-c3d4-7e5f-8a9b-0c1d2e3f4a5b""#),
@@ -184,6 +186,63 @@ fn commands_that_cannot_be_read() {
     assert_eq!(code(r#"{"payload":1}"#), WrongType);
     assert_eq!(code(r#"{"kind":"UNDO"}"#), WrongType);
     assert_eq!(code(&"x".repeat(MAX_MESSAGE_BYTES + 1)), TooLarge);
+}
+
+/// A saga with as much in it as may be, and a command that carries all of it.
+#[test]
+fn the_biggest_command_that_is_written_is_read() {
+    let mut run = Run::start(definitions::short("UUUUUUUUUP"));
+    let answer = |run: &mut Run, say: Say, output: Option<&str>, error: Option<Failure>| {
+        let Event::Reply(reply) = run.reply(run.in_flight(), say) else { unreachable!("it is one") };
+        let output = output.map(|text| RawJson::from_string(text.to_owned()).unwrap());
+        run.go(&Event::Reply(Reply { output, error, ..reply }));
+    };
+    let output = |run: &mut Run, bytes: usize| {
+        // As deep as it may be in a reply, and as long.
+        let deep = format!("{{\"deep\":{}{}, \"blob\":\"", "[".repeat(30), "]".repeat(30));
+        let text = format!("{deep}{}\"}}", "x".repeat(bytes - deep.len() - 2));
+        assert_eq!(text.len(), bytes);
+        answer(run, Say::Done, Some(&text), None);
+    };
+    for _ in 0..7 {
+        output(&mut run, MAX_OUTPUT_BYTES);
+    }
+    output(&mut run, MAX_OUTPUT_BYTES - 12 * 1024);
+    // What is kept of an error, in characters that JSON writes with six bytes each.
+    let worst = Failure::new(&"\u{1}".repeat(255), "\u{1}".repeat(4_096));
+    answer(&mut run, Say::No("x"), None, Some(worst.clone()));
+    let input = format!("{{\"deep\":{}{}, \"blob\":\"{}\"}}", "[".repeat(30), "]".repeat(30), "x".repeat(65_400));
+    let input = RawJson::from_string(input).unwrap();
+    let undo = run.in_flight();
+    let bytes = command::write(&run.definition, &run.saga, &input, undo, u64::MAX).unwrap();
+    assert!(run.saga.bytes() > MAX_SAGA_BYTES - 4 * 1024 && bytes.len() > 600_000, "{}", bytes.len());
+    let read = command::parse(&bytes).unwrap();
+    assert_eq!(read.kind, Kind::Compensate);
+    let payload: serde_json::Value = serde_json::from_str(read.payload.get()).unwrap();
+    assert_eq!(payload["reason"]["message"], worst.message);
+    assert_eq!(payload["steps"].as_object().unwrap().len(), 8);
+}
+
+#[test]
+fn only_outputs_come_on_top_of_what_a_command_may_have() {
+    let command = |payload: &str, more: &str| {
+        format!(
+            r#"{{"sagaId":"0192a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b","step":"s","kind":"ACTION","round":1,"attempt":1,
+                "idempotencyKey":"k","token":"t","payload":{payload}{more}}}"#
+        )
+    };
+    let text = |bytes: usize| format!("\"{}\"", "x".repeat(bytes));
+    let code = |text: String| command::parse(text.as_bytes()).err().map(|error| error.code);
+    let steps = |bytes: usize| format!(r#"{{"steps":{{"a":{}}}}}"#, text(bytes));
+    let over = MAX_MESSAGE_BYTES;
+    assert_eq!(code(command(&steps(over), "")), None);
+    assert_eq!(code(command(&steps(MAX_SAGA_BYTES + over), "")), Some(DeadLetterCode::TooLarge));
+    assert_eq!(code(command(&format!("{{\"input\":{}}}", text(over)), "")), Some(DeadLetterCode::TooLarge));
+    assert_eq!(code(command("{}", &format!(",\"padding\":{}", text(over)))), Some(DeadLetterCode::TooLarge));
+    assert_eq!(code(command(&steps(over), ",")), Some(DeadLetterCode::TooLarge), "what cannot be read carries none");
+    let nested = |levels: usize| format!(r#"{{"steps":{{"a":{}{}}}}}"#, "[".repeat(levels), "]".repeat(levels));
+    assert_eq!(code(command(&nested(31), "")), None);
+    assert_eq!(code(command(&nested(32), "")), Some(DeadLetterCode::NotJson));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The headers of a message: CloudEvents 1.0 in Kafka's binary mode, and the W3C `traceparent`.
+//! The headers of a message: CloudEvents 1.0 in Kafka's binary mode, and for traces the W3C `traceparent` and `baggage`.
 //!
 //! They are for people and for other systems: nothing in the project decides by them, but for the trace.
 
@@ -21,7 +21,13 @@ pub struct CloudEvent<'a> {
     /// For a domain event: the history row that it belongs to.
     pub sequence: Option<u64>,
     pub trace: Option<TraceParent>,
+    /// For a command: the name of its saga's definition (letters, digits and hyphens), for the spans of whoever does it.
+    pub definition: Option<&'a str>,
 }
+
+/// The header and the member of it that says of which definition a saga is.
+const BAGGAGE: &str = "baggage";
+const DEFINITION: &str = "saga.definition=";
 
 impl CloudEvent<'_> {
     /// The headers.
@@ -40,6 +46,9 @@ impl CloudEvent<'_> {
         if let Some(trace) = self.trace {
             headers.push_text(traceparent::HEADER, trace);
         }
+        if let Some(definition) = self.definition {
+            headers.push_text(BAGGAGE, format_args!("{DEFINITION}{definition}"));
+        }
         headers
     }
 }
@@ -47,6 +56,13 @@ impl CloudEvent<'_> {
 /// The trace that a message belongs to. A malformed one counts as none.
 pub fn trace(headers: &Headers) -> Option<TraceParent> {
     headers.text(traceparent::HEADER)?.parse().ok()
+}
+
+/// The definition of the saga that a command is about, if it is said.
+pub fn definition(headers: &Headers) -> Option<&str> {
+    let members = headers.text(BAGGAGE)?.split(',');
+    // What stands behind a semicolon are properties of the member.
+    members.filter_map(|member| member.split(';').next()?.trim().strip_prefix(DEFINITION)).next()
 }
 
 #[cfg(test)]
@@ -65,6 +81,7 @@ mod tests {
             time: Micros(1),
             sequence: Some(3),
             trace: TRACE.parse().ok(),
+            definition: Some("order-fulfilment"),
         };
         let headers = event.headers();
         for (name, value) in [
@@ -77,12 +94,14 @@ mod tests {
             ("ce_sequence", "3"),
             ("content-type", "application/json"),
             ("traceparent", TRACE),
+            ("baggage", "saga.definition=order-fulfilment"),
         ] {
             assert_eq!(headers.text(name), Some(value), "{name}");
         }
         assert_eq!(trace(&headers), TRACE.parse().ok());
-        let bare = CloudEvent { sequence: None, trace: None, ..event };
-        assert_eq!(bare.headers().len(), headers.len() - 2);
+        assert_eq!(definition(&headers), Some("order-fulfilment"));
+        let bare = CloudEvent { sequence: None, trace: None, definition: None, ..event };
+        assert_eq!(bare.headers().len(), headers.len() - 3);
     }
 
     #[test]
@@ -90,5 +109,11 @@ mod tests {
         let headers = [("traceparent", &b"\xff"[..]), ("x", b"1")];
         assert_eq!(trace(&headers.into_iter().collect()), None);
         assert_eq!(trace(&Headers::new()), None);
+        let among = |text: &'static [u8]| [(BAGGAGE, text)].into_iter().collect::<Headers>();
+        assert_eq!(definition(&among(b"a=1, saga.definition=parcel;p=2 ,b=3")), Some("parcel"));
+        assert_eq!(
+            (definition(&among(b"a=1")), definition(&among(b"\xff")), definition(&Headers::new())),
+            (None, None, None)
+        );
     }
 }

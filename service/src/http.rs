@@ -5,11 +5,13 @@
 //! ([`crate::keys::guard`]), and then its handler, which reads it with [`JsonBody`], [`Fields`], [`Query`], [`PathId`]
 //! and the header functions here.
 
+mod bare;
 mod body;
 mod drain;
 mod edge;
 mod fields;
 mod headers;
+mod late;
 mod path;
 mod query;
 mod serve;
@@ -19,7 +21,8 @@ pub use body::{JsonBody, MAX_BODY_BYTES, parse_json};
 pub use edge::{MAX_URI_BYTES, edge, refusal};
 pub use fields::{Fields, usable_reason};
 pub use headers::{Revision, idempotency_key, if_match};
+pub use late::refused_body;
 pub use path::{PathId, path_text, path_uuid};
 pub use query::{Query, no_query};
-pub use serve::{HARD_STOP, bind, serve};
+pub use serve::{bind, serve};
 pub use trace::RequestTrace;

@@ -12,6 +12,8 @@ use axum::http::StatusCode;
 pub use saga_model::field::{FieldCode, FieldError};
 use serde::Serialize;
 
+use crate::http::{MAX_BODY_BYTES, MAX_URI_BYTES};
+
 pub use code::Code;
 pub use render::CONTENT_TYPE;
 pub(crate) use render::of_refusal;
@@ -91,6 +93,16 @@ impl Problem {
         problem
     }
 
+    /// An URI that is not looked at: 414.
+    pub(crate) fn uri_too_long() -> Self {
+        Self::new(Code::UriTooLong, format!("An URI has at most {MAX_URI_BYTES} bytes"))
+    }
+
+    /// A body that is not read: 413.
+    pub(crate) fn body_too_large() -> Self {
+        Self::new(Code::PayloadTooLarge, format!("A body has at most {MAX_BODY_BYTES} bytes"))
+    }
+
     /// A mistake of ours: 500. What went wrong is logged, not told.
     pub fn internal(cause: &dyn fmt::Display) -> Self {
         tracing::error!(error = %cause, "A request failed by a mistake of this process");
@@ -125,6 +137,13 @@ impl Problem {
 
     pub fn detail(&self) -> &str {
         &self.0.detail
+    }
+
+    /// Whether all that is wrong with the body stands inside the member at `pointer`.
+    pub fn is_inside(&self, pointer: &str) -> bool {
+        let inside = |place: &str| place.strip_prefix(pointer).is_some_and(|rest| rest.starts_with('/'));
+        let wrong_inside = |wrong: &Wrong| matches!(&wrong.place, Place::Pointer(place) if inside(place));
+        !self.0.errors.is_empty() && self.0.errors.iter().all(wrong_inside)
     }
 
     /// The first wrong field or parameter: where, why and what to do.

@@ -21,7 +21,7 @@ use std::ffi::OsString;
 use clap::Parser;
 
 pub use address::ListenAddr;
-pub use connections::{Connections, KafkaBrokers, TopicPrefix};
+pub use connections::{Connections, KafkaBrokers, TopicPrefix, database_url_parser};
 pub use http::HttpArgs;
 pub use log::{LogArgs, LogFormat, OtlpEndpoint};
 pub use secret::Secret;

@@ -264,6 +264,52 @@ async fn a_client_that_expects_a_go_ahead_is_refused_without_its_body() {
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
 }
 
+/// What is no request at all is answered below our routes, and with a document all the same.
+#[tokio::test]
+async fn what_cannot_be_read_as_a_request_is_a_problem_too() {
+    let (server, _) = server("submit,read").await;
+    let get = |path: &str, headers: &str| format!("GET {path} HTTP/1.1\r\nconnection: close\r\n{headers}\r\n");
+    let long = |bytes: usize| "x".repeat(bytes);
+    for (request, status, code) in [
+        ("nonsense\r\n\r\n".to_owned(), 400, "INVALID_PARAMETER"),
+        (get("/a b", ""), 400, "INVALID_PARAMETER"),
+        (get("/orders", "no colon\r\n"), 400, "INVALID_PARAMETER"),
+        (get("/orders", "content-length: 1\r\ncontent-length: 2\r\n"), 400, "INVALID_PARAMETER"),
+        (get("/orders", "content-length: -1\r\n"), 400, "INVALID_PARAMETER"),
+        (get("/orders", "a: b\r\n").replace("1.1", "3.7"), 400, "INVALID_PARAMETER"),
+        (get("/orders", &"a: b\r\n".repeat(100)), 431, "HEADERS_TOO_LARGE"),
+        (get("/orders", &format!("a: {}\r\n", long(70_000))), 431, "HEADERS_TOO_LARGE"),
+        (get("/orders", &format!("a: {}\r\n", long(5_000_000))), 431, "HEADERS_TOO_LARGE"),
+        (get(&format!("/orders?userId={}", long(8 * 1024)), ""), 414, "URI_TOO_LONG"),
+        (get(&format!("/orders?userId={}", long(64_000)), ""), 414, "URI_TOO_LONG"),
+        (get(&format!("/{}", long(65_600)), ""), 414, "URI_TOO_LONG"),
+        (get(&format!("/{}", long(5_000_000)), ""), 414, "URI_TOO_LONG"),
+    ] {
+        let shown = &request[..request.len().min(80)];
+        // Also where a request that could be read came before, on the same connection.
+        for before in
+            ["", "GET /orders/x HTTP/1.1\r\nhost: x\r\n\r\n"].iter().take(if request.len() < 9_000 { 2 } else { 1 })
+        {
+            let answers = server.raw(format!("{before}{request}").as_bytes()).await;
+            let answer = &answers[answers.rfind("HTTP/1.1 ").unwrap()..];
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{shown}: {answer}");
+            assert!(head.contains("content-type: application/problem+json\r\n"), "{shown}: {answer}");
+            let document: Value = serde_json::from_str(body).unwrap();
+            assert_eq!((&document["code"], &document["status"]), (&code.into(), &status.into()), "{shown}: {answer}");
+            for member in ["type", "title", "detail", "instance"] {
+                assert!(document[member].as_str().is_some_and(|text| !text.is_empty()), "{shown}: {answer}");
+            }
+        }
+    }
+    let endless = get("/orders", &format!("content-length: {}\r\n", u64::MAX));
+    assert!(server.raw(endless.as_bytes()).await.contains("PAYLOAD_TOO_LARGE"));
+    // As many headers and as long as may be.
+    let most = get("/orders/x", &format!("{}a: {}\r\n", "a: b\r\n".repeat(98), long(60_000)));
+    let answer = server.raw(most.as_bytes()).await;
+    assert!(answer.contains("INVALID_UUID"), "{answer}");
+}
+
 #[tokio::test]
 async fn requests_are_counted_by_route() {
     let (server, _) = server("submit,read").await;

@@ -45,7 +45,7 @@ async fn requests_in_flight_are_answered_and_nothing_new_is_taken() {
     client.write_all(GET).await.unwrap();
     begun.notified().await;
 
-    server.shutdown.cancel();
+    server.shutdown.at_once();
     // The listener closes on its own time: asked until it has.
     while TcpStream::connect(addr).await.is_ok() {
         tokio::task::yield_now().await;
@@ -54,6 +54,58 @@ async fn requests_in_flight_are_answered_and_nothing_new_is_taken() {
     let answer = read_to_end(&mut client).await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"), "{answer}");
     assert!(answer.contains("connection: close"), "{answer}");
+    assert_eq!(server.ended().await, 0);
+}
+
+#[tokio::test]
+async fn during_the_grace_connections_are_answered_and_sent_elsewhere() {
+    let health = Health::new();
+    health.register("postgres", Effect::NotReady).up();
+    let Slow { begun, let_go, routes } = slow();
+    let server = Server::start(routes.merge(health.routes())).await;
+    let mut idle = server.connect().await;
+    idle.write_all(b"GET /quick HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut answer = [0; 512];
+    assert!(idle.read(&mut answer).await.unwrap() > 0);
+    let mut in_flight = server.connect().await;
+    in_flight.write_all(GET).await.unwrap();
+    begun.notified().await;
+
+    health.drain();
+    server.shutdown.drain();
+    for (path, status) in [("/readyz", 503), ("/livez", 200), ("/quick", 200)] {
+        // A client without a connection, as a load balancer that looks.
+        let response = tokio::time::timeout(FOREVER, reqwest::get(server.url(path))).await.unwrap().unwrap();
+        assert_eq!(response.status().as_u16(), status, "{path}");
+        assert_eq!(response.headers()["connection"], "close", "{path}");
+    }
+    // One that is open is not closed under its client, but after the next answer.
+    idle.write_all(b"GET /quick HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    assert!(read_to_end(&mut idle).await.ends_with("quick"));
+
+    server.shutdown.at_once();
+    while TcpStream::connect(server.addr).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    let_go.notify_one();
+    assert!(read_to_end(&mut in_flight).await.ends_with("done"));
+    assert_eq!(server.ended().await, 0);
+}
+
+#[tokio::test]
+async fn who_was_let_in_before_the_door_closed_is_answered() {
+    let server = Server::start(slow().routes).await;
+    drop(server.connect().await); // it listens
+    // The system lets them in; nothing of ours runs in between.
+    let connected: Vec<_> = (0..5).map(|_| std::net::TcpStream::connect(server.addr).unwrap()).collect();
+    server.shutdown.at_once();
+    for stream in connected {
+        stream.set_nonblocking(true).unwrap();
+        let mut stream = TcpStream::from_std(stream).unwrap();
+        stream.write_all(b"GET /quick HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let answer = read_to_end(&mut stream).await;
+        assert!(answer.ends_with("quick"), "{answer}");
+    }
     assert_eq!(server.ended().await, 0);
 }
 
@@ -69,7 +121,7 @@ async fn idle_and_unused_connections_do_not_hold_the_end_up() {
     let mut answer = [0; 512];
     assert!(idle.read(&mut answer).await.unwrap() > 0);
 
-    server.shutdown.cancel();
+    server.shutdown.at_once();
     for connection in [&mut idle, &mut unused, &mut half] {
         assert_eq!(read_to_end(connection).await, "");
     }
@@ -83,7 +135,7 @@ async fn what_does_not_end_is_cut_off() {
     let mut client = server.connect().await;
     client.write_all(GET).await.unwrap();
     begun.notified().await;
-    server.shutdown.cancel();
+    server.shutdown.at_once();
     assert_eq!(read_to_end(&mut client).await, "");
     assert_eq!(server.ended().await, 1);
 }

@@ -57,12 +57,12 @@ fn the_environment_is_read_and_flags_win() {
     assert_eq!(connections.kafka_brokers.as_str(), "k:9092");
     assert!(connections.require_redis().is_err() && http.given_addr().is_none());
     assert!(log.otel_exporter_otlp_endpoint.is_none() && log.rust_log.is_none());
-    let timing = timing.resolve(Timing::SERVE);
+    let timing = timing.resolve(Timing::SERVE).unwrap();
     assert_eq!((timing.policy.step_timeout.0, timing.policy.step_attempts), (10_000, 7));
     assert!(!http.api_keys().is_open(Scope::Submit), "set and empty: nothing is open");
 
     let (connections, _, _, timing) = serve(&["--step-attempts=8", "--kafka-brokers=other:1"]).unwrap();
-    assert_eq!(timing.resolve(Timing::SERVE).policy.step_attempts, 8);
+    assert_eq!(timing.resolve(Timing::SERVE).unwrap().policy.step_attempts, 8);
     assert_eq!(connections.kafka_brokers.as_str(), "other:1");
 
     let help = serve(&["--help"]).unwrap_err();

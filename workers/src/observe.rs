@@ -72,6 +72,7 @@ impl Observer {
         &self,
         command: &Command,
         answer: &Answer,
+        definition: Option<&str>,
         span: Option<&PlannedSpan>,
         undoes: Option<TraceParent>,
     ) {
@@ -87,6 +88,9 @@ impl Observer {
             .with("saga.round", i64::from(command.round))
             .with("saga.attempt", i64::from(command.attempt))
             .with("saga.outcome", outcome);
+        if let Some(definition) = definition {
+            start = start.with("saga.definition", definition.to_owned());
+        }
         if let Some(undoes) = undoes {
             start = start.link(undoes);
         }

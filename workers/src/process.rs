@@ -12,7 +12,7 @@ use clap::Parser;
 use saga_model::micros::Millis;
 use service::exit::Stop;
 use service::health::Health;
-use service::http::{HARD_STOP, bind, edge, serve as serve_http};
+use service::http::{bind, edge, serve as serve_http};
 use service::keys::{ApiKeys, guard, is_keyless};
 use service::metrics::Metrics;
 use service::settings::{Connections, HttpArgs, ListenAddr, LogArgs};
@@ -79,6 +79,8 @@ impl Args {
 
 /// How long a process that is told to end goes on with what it has in hand.
 const WIND_UP: Duration = Duration::from_secs(7);
+/// How long requests in flight are waited for, counted from the signal: a grace for load balancers is in it.
+const REQUESTS_WITHIN: Duration = Duration::from_millis(6_500);
 /// How long the last spans may take.
 const LAST_SPANS: Duration = Duration::from_secs(1);
 
@@ -90,7 +92,8 @@ pub async fn run(args: Args) -> Result<(), Stop> {
     let workers = args.workers();
     let Some(first) = workers.first() else { return Err(Stop::Usage("name a worker".to_owned())) };
     let telemetry = telemetry::init(&args.log, first.service())?;
-    let stop = shutdown::on_signal()?;
+    let shutdown = shutdown::on_signal(args.http.shutdown_grace())?;
+    let stop = shutdown.draining().clone();
     let default: ListenAddr =
         first.default_addr().parse().map_err(|error| Stop::Usage(format!("HTTP_ADDR: {error}")))?;
     let listener = bind(&args.http.listen_addr(default)).await?;
@@ -103,13 +106,15 @@ pub async fn run(args: Args) -> Result<(), Stop> {
     let mut tasks = JoinSet::new();
     tasks.spawn(watch_end(stop.clone(), health.clone()));
     // Requests may come and go before Kafka does: reading the stock needs Postgres alone.
-    let http_ends = stop.clone();
+    let http_ends = shutdown.clone();
     tasks.spawn(async move {
-        serve_http(listener, routes, http_ends, HARD_STOP.min(WIND_UP)).await;
+        serve_http(listener, routes, http_ends, REQUESTS_WITHIN).await;
     });
     let outcome = work(&ground, &workers, &telemetry, &stop, &mut tasks).await;
-    // Whatever ended it, everybody ends.
-    stop.cancel();
+    if !stop.is_cancelled() {
+        // It ended without a signal: everybody ends, and nobody needs to see it go.
+        shutdown.at_once();
+    }
     let all = async { while tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(WIND_UP, all).await.is_err() {
         tracing::warn!("Not everything was done in time; what is in hand comes again");

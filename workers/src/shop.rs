@@ -10,4 +10,6 @@ pub mod notification;
 
 pub mod staff;
 
+pub mod standing;
+
 mod payload;

@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use service::http::{edge, serve};
 use service::keys::{ApiKeys, KeyList, guard, is_keyless};
 use service::metrics::Metrics;
+use service::shutdown::Shutdown;
 use service::telemetry::Telemetry;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use workers::http::audit;
 use workers::local::{LocalWorkers, Surrounds};
@@ -32,14 +32,14 @@ struct Town {
     connection: DatabaseConnection,
     url: String,
     client: reqwest::Client,
-    stop: CancellationToken,
+    stop: Shutdown,
 }
 
 impl Town {
     async fn new() -> Self {
         let connection = database::sqlite().await;
         let (says_done, done) = mpsc::unbounded_channel();
-        let stop = CancellationToken::new();
+        let stop = Shutdown::new();
         let on_done: OnDone = Arc::new(move |position| says_done.send(position).unwrap());
         let workers = LocalWorkers::start(Surrounds {
             connection: connection.clone(),
@@ -48,7 +48,7 @@ impl Town {
             metrics: &Metrics::new(),
             telemetry: &Telemetry::to(None),
             on_done,
-            stop: stop.clone(),
+            stop: stop.draining().clone(),
         })
         .await
         .unwrap();
@@ -253,6 +253,6 @@ async fn what_cannot_be_read_is_passed_on_once_and_marked() {
 #[tokio::test]
 async fn they_end_when_they_are_told() {
     let town = Town::new().await;
-    town.stop.cancel();
+    town.stop.at_once();
     town.workers.ended().await;
 }

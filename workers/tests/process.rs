@@ -223,6 +223,21 @@ async fn only_what_it_is_can_be_asked() {
 }
 
 #[tokio::test]
+async fn after_sigterm_new_connections_hear_that_it_is_not_ready() {
+    let (town, database) = (Town::new().await, database_url(true).await);
+    let mut command = real(&["payment"], &town, &database);
+    command.env("SHUTDOWN_GRACE", "4s");
+    let mut running = Running::start(command).await.ready().await;
+    running.signal("TERM").await;
+    // Each of these is a client of its own, and a connection of its own.
+    running.until(|status, readiness| status == 503 && readiness["status"] == "not ready").await;
+    assert_eq!(running.get("/livez").await.0, 200);
+    assert_eq!(running.get(&format!("/payments?orderId={}", Uuid::new_v4())).await.0, 200);
+    let status = tokio::time::timeout(PATIENCE, running.child.wait()).await.expect("it ends").unwrap();
+    assert_eq!(status.code(), Some(0));
+}
+
+#[tokio::test]
 async fn what_is_away_is_waited_for() {
     let (town, database) = (Town::new().await, database_url(true).await);
     let nobody = {

@@ -79,6 +79,7 @@ async fn spans_stand_in_the_trace_of_the_saga() {
         let mut delivery = ask.delivery();
         let parent = format!("00-{trace}-000000000000000{}-01", n + 1);
         delivery.headers.push("traceparent", parent.as_bytes());
+        delivery.headers.push("baggage", b"saga.definition=order-fulfilment");
         for sent in bench.handler.handle(vec![delivery]).await.unwrap() {
             sent.await;
         }
@@ -97,6 +98,7 @@ async fn spans_stand_in_the_trace_of_the_saga() {
         );
         for (key, value) in [
             ("saga.id", saga.to_string().as_str()),
+            ("saga.definition", "order-fulfilment"),
             ("saga.step", "charge-payment"),
             ("saga.kind", kind),
             ("saga.attempt", attempt),

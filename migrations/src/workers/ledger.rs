@@ -56,6 +56,8 @@ impl MigrationTrait for CreateLedger {
             .col(ColumnDef::new(WorkerLedger::ErrorMessage).text())
             .col(ColumnDef::new(WorkerLedger::Trace).text())
             .primary_key(Index::create().col(WorkerLedger::SagaId).col(WorkerLedger::Step))
+            .check(Expr::cust("status BETWEEN 0 AND 5"))
+            .check(Expr::cust("round >= 0 AND undo_round >= 0"))
             .to_owned();
         manager.create_table(table).await?;
         if manager.get_database_backend() == DbBackend::Postgres {

@@ -39,6 +39,7 @@ impl MigrationTrait for CreateNotification {
             .col(ColumnDef::new(NotificationSent::Outcome).text())
             .col(ColumnDef::new(NotificationSent::At).big_integer().not_null())
             .primary_key(&mut key.to_owned())
+            .check(Expr::cust("round >= 1"))
             .to_owned();
         manager.create_table(table).await?;
         // An order is its saga, so the primary key finds it; only a foreign order id needs an index.

@@ -48,6 +48,10 @@ impl MigrationTrait for CreatePayment {
             .col(ColumnDef::new(PaymentEntry::Currency).text().not_null())
             .col(ColumnDef::new(PaymentEntry::At).big_integer().not_null())
             .primary_key(&mut key.to_owned())
+            .check(Expr::cust("round >= 1"))
+            // One entry of each side: a capture or the void in its place, and a refund.
+            .check(Expr::cust("(side = 0 AND kind IN (0, 1)) OR (side = 1 AND kind = 2)"))
+            .check(Expr::cust("CASE kind WHEN 1 THEN amount = 0 ELSE amount >= 0 END"))
             .to_owned();
         manager.create_table(table).await?;
         // An order is its saga, so the primary key finds its entries; only a foreign order id needs an index.

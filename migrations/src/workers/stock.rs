@@ -76,6 +76,10 @@ impl MigrationTrait for CreateStock {
             .col(ColumnDef::new(Reservation::ReleasedIn).big_integer())
             .col(ColumnDef::new(Reservation::At).big_integer().not_null())
             .primary_key(Index::create().col(Reservation::SagaId).col(Reservation::Step).col(Reservation::Round))
+            .check(Expr::cust("status BETWEEN 0 AND 2"))
+            .check(Expr::cust("round >= 1"))
+            // What was never set apart is neither reserved nor sold.
+            .check(Expr::cust("held OR status = 2"))
             .to_owned();
         manager.create_table(reservation).await?;
         let generation = Table::create()

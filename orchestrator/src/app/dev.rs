@@ -13,13 +13,14 @@ use service::http::bind;
 use service::keys::{Scope, Scopes};
 use service::settings::{HttpArgs, ListenAddr, LogArgs, Secret, Timing, TimingArgs};
 use service::{shutdown, telemetry};
+use tokio_util::sync::CancellationToken;
 use workers::http::{audit, is_workers_admin_path};
 use workers::local::{LocalWorkers, Surrounds};
 use workers::settings::ShopArgs;
 
 use self::banner::Banner;
 use self::home::Home;
-use super::lifecycle::{Ground, Process};
+use super::lifecycle::{CLOSED_WITHIN, Ground, Process};
 use crate::bus::local::LocalBus;
 use crate::engine::Acks;
 use crate::http::More;
@@ -55,8 +56,9 @@ pub struct DevArgs {
 /// # Errors
 /// Why it could not start, or had to end.
 pub async fn dev(args: DevArgs) -> Result<(), Stop> {
+    let timing = args.timing.resolve(Timing::DEV)?;
     let telemetry = telemetry::init(&args.log, "saga")?;
-    let shutdown = shutdown::on_signal()?;
+    let shutdown = shutdown::on_signal(args.http.shutdown_grace())?;
     let home = Home::open(&args.home)?;
     let default: ListenAddr = "127.0.0.1:8081".parse().map_err(|error| Stop::Usage(format!("HTTP_ADDR: {error}")))?;
     let listener = bind(&args.http.listen_addr(default)).await?;
@@ -68,7 +70,6 @@ pub async fn dev(args: DevArgs) -> Result<(), Stop> {
         Stop::Usage(format!("SAGA_API_KEYS: {error}; the name dev is that of the key that saga dev makes"))
     })?;
     let process = Process::listen(listener, keys, telemetry, shutdown)?;
-    let timing = args.timing.resolve(Timing::DEV);
 
     let failed = |error: &dyn std::error::Error| Stop::Failed(format!("the data directory: {}", chain(error)));
     let writer = sqlite::open(&home.database()).await.map_err(|error| failed(&error))?;
@@ -81,6 +82,8 @@ pub async fn dev(args: DevArgs) -> Result<(), Stop> {
     let shards = ShardCount::new(SHARDS).ok_or_else(|| Stop::Failed("not a number of shards".to_owned()))?;
     let bus = Arc::new(LocalBus::new(shards, acks.sink()));
     let on_done = bus.clone();
+    // They go on until the engine has ended: it waits for them to take what it has sent.
+    let workers_end = CancellationToken::new();
     let workers = LocalWorkers::start(Surrounds {
         connection: writer,
         settings: args.shop.for_dev(),
@@ -88,7 +91,7 @@ pub async fn dev(args: DevArgs) -> Result<(), Stop> {
         metrics: &process.metrics,
         telemetry: &process.telemetry,
         on_done: Arc::new(move |position| on_done.done(&position)),
-        stop: process.shutdown.clone(),
+        stop: workers_end.clone(),
     });
     let mut workers = workers.await?;
     bus.connect(std::mem::take(&mut workers.inputs));
@@ -110,7 +113,9 @@ pub async fn dev(args: DevArgs) -> Result<(), Stop> {
     process.ready().await;
     Banner { address, home: &home, admin_key: &admin_key }.print();
     let outcome = process.run(running).await;
-    workers.ended().await;
+    workers_end.cancel();
+    // Whatever they have in hand then comes again at the next start.
+    let _ = tokio::time::timeout(CLOSED_WITHIN, workers.ended()).await;
     store.close().await;
     outcome
 }

@@ -11,11 +11,11 @@ use service::http::serve;
 use service::keys::ApiKeys;
 use service::metrics::Metrics;
 use service::settings::Timing;
+use service::shutdown::Shutdown;
 use service::telemetry::{Telemetry, Tracer};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::entrance::Entrance;
 use super::ids::{RandomIds, instance_name};
@@ -24,7 +24,8 @@ use crate::engine::{Acks, Definitions, Engine, EngineParts, Meters, Running};
 use crate::http::{Api, More, router};
 use crate::store::{InstanceId, Store, StoreError};
 
-/// How long requests in flight are waited for when the process ends. With what follows it stays below ten seconds.
+/// How long requests in flight are waited for when the process ends, counted from the signal, as the next one is: a
+/// grace for load balancers is in it. With what follows it stays below ten seconds.
 const REQUESTS_WITHIN: Duration = Duration::from_secs(5);
 /// How long the engine may take to end, counted from the signal: what it stands on may say nothing any more.
 const ENGINE_WITHIN: Duration = Duration::from_millis(8_000);
@@ -42,7 +43,7 @@ pub struct Process {
     pub health: Health,
     pub metrics: Metrics,
     pub keys: Arc<ApiKeys>,
-    pub shutdown: CancellationToken,
+    pub shutdown: Shutdown,
     pub telemetry: Telemetry,
     pub tracer: Tracer,
     entrance: Entrance,
@@ -68,7 +69,7 @@ impl Process {
         listener: TcpListener,
         keys: ApiKeys,
         telemetry: Telemetry,
-        shutdown: CancellationToken,
+        shutdown: Shutdown,
     ) -> Result<Self, Stop> {
         if let Ok(address) = listener.local_addr() {
             tracing::info!(http.addr = %address, "Listening");
@@ -121,7 +122,7 @@ impl Process {
             keys: self.keys.clone(),
             health: self.health.clone(),
             metrics: self.metrics.clone(),
-            draining: self.shutdown.clone(),
+            draining: self.shutdown.draining().clone(),
         };
         self.entrance.open(router(api, more));
         Ok(Some(running))
@@ -130,7 +131,7 @@ impl Process {
     /// Waits until the process is ready, or is to end.
     pub async fn ready(&self) {
         let mut pace = tokio::time::interval(PULSE / 50);
-        while self.health.readiness().status() != Status::Ready && !self.shutdown.is_cancelled() {
+        while self.health.readiness().status() != Status::Ready && !self.shutdown.draining().is_cancelled() {
             pace.tick().await;
         }
     }
@@ -153,13 +154,13 @@ impl Process {
             }
             tokio::select! {
                 () = tokio::time::sleep(PULSE) => {}
-                () = self.shutdown.cancelled() => return Ok(None),
+                () = self.shutdown.draining().cancelled() => return Ok(None),
             }
         }
     }
 
     fn watch(&self, engine: Engine, store: Arc<dyn Store>, store_health: Dependency, shards: Dependency) {
-        let shutdown = self.shutdown.clone();
+        let shutdown = self.shutdown.draining().clone();
         tokio::spawn(async move {
             while !shutdown.is_cancelled() {
                 match tokio::time::timeout(PULSE_WITHIN, store.ping()).await {
@@ -185,7 +186,7 @@ impl Process {
     }
 
     fn watch_bus(&self, bus: Arc<dyn Bus>, health: Dependency) {
-        let shutdown = self.shutdown.clone();
+        let shutdown = self.shutdown.draining().clone();
         tokio::spawn(async move {
             while !shutdown.is_cancelled() {
                 match bus.ping().await {
@@ -200,8 +201,8 @@ impl Process {
         });
     }
 
-    /// Runs until a signal, or until the engine fails by itself; then ends in order: not ready, requests answered,
-    /// engine stopped, spans sent.
+    /// Runs until a signal, or until the engine fails by itself; then ends in order: not ready, listening no more,
+    /// requests answered, engine stopped, spans sent.
     ///
     /// # Errors
     /// If the engine failed by itself.
@@ -210,15 +211,16 @@ impl Process {
         let mut running = running;
         if let Some(running) = &mut running {
             tokio::select! {
-                () = self.shutdown.cancelled() => {}
+                () = self.shutdown.draining().cancelled() => {}
                 () = running.failed() => {
+                    // It is of no use any more: nobody needs to see it go.
+                    self.shutdown.at_once();
                     outcome = Err(Stop::Failed("a part of the engine ended; see the log".to_owned()));
                 }
             }
         }
         let until = Instant::now() + ENGINE_WITHIN;
         self.health.drain();
-        self.shutdown.cancel();
         if self.http.await.is_err() {
             tracing::error!("The HTTP server ended badly");
         }

@@ -41,14 +41,15 @@ pub struct ServeArgs {
 /// # Errors
 /// Why it could not start, or had to end.
 pub async fn serve(args: ServeArgs) -> Result<(), Stop> {
+    let timing = args.timing.resolve(Timing::SERVE)?;
     let telemetry = telemetry::init(&args.log, "saga")?;
-    let shutdown = shutdown::on_signal()?;
+    let shutdown = shutdown::on_signal(args.http.shutdown_grace())?;
     let default: ListenAddr = "0.0.0.0:8081".parse().map_err(|error| Stop::Usage(format!("HTTP_ADDR: {error}")))?;
     let listener = bind(&args.http.listen_addr(default)).await?;
     let process = Process::listen(listener, args.http.api_keys(), telemetry, shutdown)?;
     let store = PostgresStore::open(args.connections.database_url.expose()).map_err(failed)?;
     let running = match ground(&process, &store, &args.connections).await? {
-        Some(ground) => process.open(ground, args.timing.resolve(Timing::SERVE), Router::new()).await?,
+        Some(ground) => process.open(ground, timing, Router::new()).await?,
         None => None,
     };
     let outcome = process.run(running).await;

@@ -41,6 +41,30 @@ pub enum Class {
     Event,
 }
 
+/// A message by itself, which somebody waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    pub topic: Arc<str>,
+    /// Decides the partition.
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub headers: Headers,
+}
+
+/// How long a message by itself may take.
+pub const DELIVERED_WITHIN: std::time::Duration = std::time::Duration::from_secs(4);
+
+/// Why a message by itself was not delivered. It is not sent again, but it may have arrived all the same.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Undelivered {
+    /// Try again later.
+    #[error("the message bus does not confirm it: {0}")]
+    Away(String),
+    /// The bus will never take it.
+    #[error("the message bus refuses it: {0}")]
+    Refused(String),
+}
+
 /// What an acknowledgement is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket {
@@ -104,6 +128,12 @@ pub trait Bus: Send + Sync + 'static {
     /// the broker has each (a broker that is away is waited for; commands, whose order is never relied upon, may lose
     /// it if the broker refuses some for good). Acknowledgements go to the [`AckSink`] that the bus was made with.
     fn send(&self, messages: Vec<Outgoing>);
+
+    /// Sends one message and waits until the broker has it, for [`DELIVERED_WITHIN`] at most.
+    ///
+    /// # Errors
+    /// If the broker has not confirmed it.
+    async fn deliver(&self, message: Message) -> Result<(), Undelivered>;
 
     /// How many messages are handed over and not yet acknowledged.
     fn unacked(&self) -> usize;

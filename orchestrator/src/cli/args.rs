@@ -8,6 +8,10 @@ use saga_model::SagaId;
 use saga_model::json::RawJson;
 use service::exit::Stop;
 
+use super::audit_log::AuditLogArgs;
+use super::client::Request;
+use super::letters::LetterCommand;
+
 /// The commands that talk to a running orchestrator.
 #[derive(Subcommand, Clone, Debug)]
 pub enum ClientCommand {
@@ -44,9 +48,16 @@ pub enum ClientCommand {
     /// End a stuck saga as it is: whatever is still owed is waived
     #[command(after_help = examples("saga resolve 0199e0a5-3c1e-7b1a-9d0e-2f6f1f0e7a11 --reason 'refunded by hand, ticket 4711'"))]
     Resolve(Operated),
+    /// Look through messages that changed nothing, send one again or put it away
+    #[command(subcommand, after_help = examples("saga dead-letters list --status NEW"))]
+    DeadLetters(LetterCommand),
+    /// List who asked for what, and what came of it, newest first
+    #[command(after_help = examples("saga audit-log
+  saga audit-log --saga-id 0199e0a5-3c1e-7b1a-9d0e-2f6f1f0e7a11 --action replay"))]
+    AuditLog(AuditLogArgs),
 }
 
-fn examples(commands: &str) -> String {
+pub(super) fn examples(commands: &str) -> String {
     format!("Examples:\n  {commands}")
 }
 
@@ -65,6 +76,25 @@ pub struct Server {
     /// Print the body of the answer, as it came
     #[arg(long)]
     pub json: bool,
+}
+
+/// Which part of a list.
+#[derive(Args, Clone, Debug)]
+pub struct Pages {
+    /// How many, at most 200; the server's default is 50
+    #[arg(long, value_name = "NUMBER")]
+    pub limit: Option<u64>,
+
+    /// Go on where an earlier page ended
+    #[arg(long, value_name = "CURSOR")]
+    pub cursor: Option<String>,
+}
+
+impl Pages {
+    /// Asks for that part.
+    pub fn of(self, request: Request) -> Request {
+        request.query("limit", self.limit.map(|limit| limit.to_string())).query("cursor", self.cursor)
+    }
 }
 
 /// One saga.

@@ -26,7 +26,7 @@ pub struct Client {
 pub struct Request {
     method: Method,
     path: Vec<String>,
-    query: Option<(&'static str, String)>,
+    query: Vec<(&'static str, String)>,
     headers: Vec<(&'static str, String)>,
     body: Option<Vec<u8>>,
     patience: Duration,
@@ -51,7 +51,7 @@ impl Request {
         Self {
             method: Method::GET,
             path: path.iter().map(|&part| part.to_owned()).collect(),
-            query: None,
+            query: Vec::new(),
             headers: Vec::new(),
             body: None,
             patience: PATIENCE,
@@ -70,11 +70,16 @@ impl Request {
         self
     }
 
-    /// Asks the orchestrator to hold the answer until the saga is at rest, or for so many seconds.
-    pub fn wait(mut self, seconds: u64) -> Self {
-        self.query = Some(("wait", format!("{seconds}s")));
-        self.patience = PATIENCE + Duration::from_secs(seconds);
+    /// A parameter, if it has a value.
+    pub fn query(mut self, name: &'static str, value: Option<String>) -> Self {
+        self.query.extend(value.map(|value| (name, value)));
         self
+    }
+
+    /// Asks the orchestrator to hold the answer until the saga is at rest, or for so many seconds.
+    pub fn wait(self, seconds: u64) -> Self {
+        let patience = PATIENCE + Duration::from_secs(seconds);
+        Self { patience, ..self.query("wait", Some(format!("{seconds}s"))) }
     }
 }
 
@@ -103,7 +108,7 @@ impl Client {
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(&request.path);
         }
-        if let Some((name, value)) = &request.query {
+        for (name, value) in &request.query {
             url.query_pairs_mut().append_pair(name, value);
         }
         let mut headers = HeaderMap::new();

@@ -4,9 +4,12 @@
 //! wrong is said on standard error, with what to do about it; with `--json` a refusal's document is the answer.
 
 mod args;
+mod audit_log;
 mod client;
+mod letters;
 mod refusal;
 mod show;
+mod table;
 mod watch;
 
 use std::io::{self, Write};
@@ -46,6 +49,8 @@ pub async fn run(command: ClientCommand, out: &mut (dyn Write + Send)) -> Result
         ClientCommand::Pause(args) => act(Action::Pause, args, Body::default(), out).await,
         ClientCommand::Resume(args) => act(Action::Resume, args, Body::default(), out).await,
         ClientCommand::Resolve(args) => act(Action::Resolve, args, Body::default(), out).await,
+        ClientCommand::DeadLetters(command) => letters::run(command, out).await,
+        ClientCommand::AuditLog(args) => audit_log::run(args, out).await,
     }
 }
 
@@ -88,13 +93,28 @@ async fn act(action: Action, args: Operated, body: Body<'_>, out: &mut (dyn Writ
 
 /// Prints a saga that was answered, or says why none was.
 fn finish(server: &Server, reply: &Reply, out: &mut dyn Write) -> Result<(), Stop> {
+    finish_with(server, reply, out, show::tree)
+}
+
+/// Prints what was answered, as `shown` has it for people, or says why nothing was.
+fn finish_with(
+    server: &Server,
+    reply: &Reply,
+    out: &mut dyn Write,
+    shown: impl FnOnce(&Reply) -> Result<String, Stop>,
+) -> Result<(), Stop> {
     if server.json && reply.is_json {
         print(out, reply.body.trim_end())?;
     }
     if !reply.is_success() {
         return Err(Stop::Failed(refusal::explain(reply)));
     }
-    if server.json { Ok(()) } else { print(out, show::tree(reply)?.trim_end()) }
+    if server.json { Ok(()) } else { print(out, shown(reply)?.trim_end()) }
+}
+
+/// Whoever answered is no orchestrator, or a newer one.
+fn unreadable(what: &str, error: &serde_json::Error) -> Stop {
+    Stop::Failed(format!("the answer is no {what} that this client can read ({error}); --json prints it as it is"))
 }
 
 /// Writes a text and ends the line.

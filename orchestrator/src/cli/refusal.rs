@@ -14,6 +14,9 @@ struct Document<'a> {
     code: Cow<'a, str>,
     #[serde(borrow)]
     detail: Cow<'a, str>,
+    /// The path that was asked for.
+    #[serde(borrow, default)]
+    instance: Cow<'a, str>,
     #[serde(borrow, default)]
     errors: Vec<Wrong<'a>>,
 }
@@ -43,20 +46,24 @@ pub fn explain(reply: &Reply) -> String {
         // Writing to a string cannot fail.
         let _ = write!(text, "\n  {place}: {detail}");
     }
-    if let Some(advice) = advice(&document.code) {
+    if let Some(advice) = advice(&document.code, &document.instance) {
         let _ = write!(text, "\n  {advice}");
     }
     text
 }
 
 /// What somebody at a terminal can do about it, where the detail cannot know.
-fn advice(code: &str) -> Option<&'static str> {
+fn advice(code: &str, path: &str) -> Option<&'static str> {
     match code {
         "UNAUTHENTICATED" => {
             Some("set SAGA_API_KEY to the secret of a key with that scope (`saga dev` prints that of its admin key)")
         }
         "FORBIDDEN" => Some("set SAGA_API_KEY to the secret of a key that has the scope"),
         "SAGA_NOT_FOUND" => Some("check the id, and that SAGA_URL is the orchestrator that runs it"),
+        "DEAD_LETTER_NOT_FOUND" => Some("`saga dead-letters list` names those that there are"),
+        "ACTION_NOT_ALLOWED" if path.starts_with("/admin/dead-letters/") => {
+            Some("`saga dead-letters show` says what has become of it")
+        }
         "ACTION_NOT_ALLOWED" => Some("`saga show` says what is possible now"),
         "REVISION_MISMATCH" => Some("`saga show` says what it has become"),
         "OVERLOADED" | "UNAVAILABLE" | "NOT_READY" | "OWNER_UNAVAILABLE" => Some("try again in a moment"),

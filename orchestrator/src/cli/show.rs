@@ -5,6 +5,7 @@ use saga_model::view::SagaView;
 use service::exit::Stop;
 
 use super::client::Reply;
+use super::unreadable;
 
 /// The tree of the saga in an answer.
 ///
@@ -19,7 +20,5 @@ pub fn tree(reply: &Reply) -> Result<String, Stop> {
 /// # Errors
 /// If there is none in it: whoever answered is no orchestrator, or a newer one.
 pub fn saga(body: &str) -> Result<SagaView<'_>, Stop> {
-    serde_json::from_str(body).map_err(|error| {
-        Stop::Failed(format!("the answer is no saga that this client can read ({error}); --json prints it as it is"))
-    })
+    serde_json::from_str(body).map_err(|error| unreadable("saga", &error))
 }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::input::{Input, Submission, Submitted};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Submissions whose commit is in doubt.
 #[derive(Debug)]
@@ -49,10 +49,15 @@ impl Doubt {
         let ids: Vec<_> = self.submissions.iter().filter_map(|s| s.minted.map(|(id, _)| id)).collect();
         let stored = loop {
             match store.sagas(&ids).await {
-                Ok(stored) => break stored,
+                Ok(stored) => break Some(stored),
                 // Their callers are told that it is not known.
                 Err(_) if shutdown.is_cancelled() => return Vec::new(),
-                Err(error) => {
+                // A row cannot be read, and trying again cannot help. Nobody else is to wait for it.
+                Err(StoreError::Refused(why)) => {
+                    tracing::error!(error = %why, "What was stored cannot be looked up; its callers are told so");
+                    break None;
+                }
+                Err(error @ (StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_))) => {
                     tracing::warn!(%error, "Looking up what was stored; trying again");
                     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
                 }
@@ -61,8 +66,14 @@ impl Doubt {
         self.retake.send_replace(Vec::new());
         let mut again = Vec::new();
         for mut submission in std::mem::take(&mut self.submissions) {
-            let found = stored.iter().find(|record| submission.minted.is_some_and(|(id, _)| id == record.saga.id));
-            match found {
+            let stored = match (submission.minted, &stored) {
+                // No commit has tried to store it.
+                (None, _) => None,
+                (Some((id, _)), Some(stored)) => stored.iter().find(|record| record.saga.id == id),
+                // It is dropped while it is claimed: its caller is told that it is not known.
+                (Some(_), None) => continue,
+            };
+            match stored {
                 Some(record) => submission.answer.give(Submitted::Stored(Box::new(record.clone()))),
                 None => {
                     submission.answer.unclaim();

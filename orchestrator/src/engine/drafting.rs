@@ -12,7 +12,7 @@ use saga_model::{Definition, Micros, SagaId};
 use super::core::Core;
 use super::draft::{Draft, PassedOn, judge};
 use super::input::{Input, ReplyInput, Submission};
-use super::refusal::{code, explain};
+use super::refusal::code;
 use crate::store::rows::{AdminAnswer, AdminRequest, KeyRecord, NewKey, Origin, RequestStatus, SagaRecord};
 
 /// Sagas that are not in memory (they have ended), as the store has them.
@@ -166,7 +166,7 @@ impl Core {
         let judged = judge(Some(&record), &definition, &event, &actor, draft.now);
         let answer = match self.note(draft, &record, &definition, shard, judged) {
             Noted::Done => answer(RequestStatus::Done, None, None),
-            Noted::Refused(why) => refused(code(&why), explain(&why)),
+            Noted::Refused(why) => refused(code(&why), why.to_string()),
             Noted::Foreign(_) => refused("ENGINE_ERROR", "the request was taken for a reply".to_owned()),
             Noted::Broken(said) => refused("ENGINE_ERROR", said),
         };

@@ -38,7 +38,15 @@ pub fn command(
     let question = idempotency_key(saga.id, &step.name, command.round);
     let id = format!("{question}/{}/{}", command.kind.as_str(), command.attempt);
     let trace = trace::place_of(record, command);
-    let event = CloudEvent { id, topic: &step.topic, saga: saga.id, time: sent_at, sequence: None, trace };
+    let event = CloudEvent {
+        id,
+        topic: &step.topic,
+        saga: saga.id,
+        time: sent_at,
+        sequence: None,
+        trace,
+        definition: Some(definition.name()),
+    };
     Ok(Outgoing {
         topic: Arc::from(step.topic.as_str()),
         key: key(saga.id),
@@ -71,6 +79,7 @@ pub fn domain_event(
         time: row.at,
         sequence: Some(u64::from(row.seq)),
         trace: trace::root(record),
+        definition: None,
     };
     Ok(Outgoing {
         topic: Arc::from(topic),

@@ -28,8 +28,8 @@
 //! * `taken`: which commands their workers have taken, as `look` sees at the broker
 //!
 //! Off the road: `poison` and `doubt` (what the store refuses; a commit whose outcome is unknown), `shards`, `recover`
-//! and `definitions` (which shards are ours, how one is taken over, what its sagas may run), `report`, `meters` and
-//! `trace` (what is told of it), `stepwise` (all of it, driven by a simulator).
+//! and `definitions` (which shards are ours, how one is taken over, what its sagas may run), `letters`
+//! (what operators do about dead letters), `report`, `meters` and `trace` (what is told of it), `stepwise` (all of it, driven by a simulator).
 
 mod carry;
 mod clock;
@@ -45,6 +45,7 @@ mod due;
 mod inbox;
 mod input;
 mod intake;
+mod letters;
 mod look;
 mod mailbox;
 mod messages;
@@ -79,6 +80,7 @@ pub use self::commit_loop::Acks;
 pub use self::core::Ids;
 pub use definitions::Definitions;
 pub use input::{KeyedRequest, Submitted};
+pub use letters::{LetterAction, LetterOutcome};
 pub use meters::Meters;
 pub use submit::{StartError, StartRequest, Started};
 
@@ -121,6 +123,7 @@ pub struct Engine {
     watchers: Arc<Watchers>,
     clock: Arc<Clock>,
     store: Arc<dyn Store>,
+    bus: Arc<dyn Bus>,
     definitions: Arc<Definitions>,
     shard_count: ShardCount,
 }
@@ -179,7 +182,7 @@ impl Engine {
         tasks.spawn(mailbox.clone().run(inbox.clone(), shutdown.clone()));
         tasks.spawn(watchers.clone().run(store.clone(), shutdown.clone()));
         let front = Arc::new(Front::new(store.clone(), inbox));
-        let engine = Self { front, mailbox, watchers, clock, store, definitions, shard_count };
+        let engine = Self { front, mailbox, watchers, clock, store, bus: bus.clone(), definitions, shard_count };
         (engine, Running { tasks, bus, shutdown })
     }
 

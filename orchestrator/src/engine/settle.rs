@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use saga_model::ids::ShardId;
-use saga_model::state::{CommandRef, Hold, WakeUp};
+use saga_model::state::{CommandRef, WakeUp};
 use saga_model::{Definition, Micros, SagaId};
 
 use super::core::{Core, OwnedShard};
@@ -35,7 +35,7 @@ impl Core {
                     row,
                 });
             }
-            let write = written(&member.record, &member.definition);
+            let write = SagaWrite::of(&member.record, &member.definition);
             if member.submission.is_some() { &mut batch.inserts } else { &mut batch.updates }.push(write);
         }
         draft.keys.sort_by(|(_, a), (_, b)| a.key.cmp(&b.key));
@@ -148,19 +148,6 @@ pub(super) fn push(send: &mut Vec<Outgoing>, made: Result<Outgoing, serde_json::
         Ok(message) => send.push(message),
         Err(error) => left_out(saga, &error),
     }
-}
-
-/// A saga with what queries need of it.
-fn written(record: &SagaRecord, definition: &Definition) -> SagaWrite {
-    let saga = &record.saga;
-    let step = saga.question(definition).map(|question| definition.step(question.step).name.clone());
-    let stuck = match &saga.hold {
-        Hold::Stuck(stuck) => Some(stuck.cause.as_str().to_owned()),
-        Hold::None | Hold::Paused { .. } => None,
-    };
-    // A code comes from a worker: whatever it contains, the column takes it.
-    let failure = saga.failure.as_ref().map(|failure| failure.why.code.replace('\0', "\u{fffd}"));
-    SagaWrite { record: record.clone(), step, error_code: stuck.or(failure) }
 }
 
 impl OwnedShard {

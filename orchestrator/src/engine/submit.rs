@@ -123,7 +123,7 @@ impl Front {
         let submitted = match tokio::time::timeout(PATIENCE, &mut receiver).await {
             Ok(submitted) => submitted,
             Err(_) if withdrawal.withdraw() => {
-                return Err(StartError::Unavailable("it could not be stored in time, and nothing was: the database is away, or this instance owns no shard".to_owned()));
+                return Err(StartError::Unavailable("it could not be stored in time, and nothing was: the database is away or takes no writes, or this instance owns no shard".to_owned()));
             }
             Err(_) => tokio::time::timeout(LAST_WAIT, &mut receiver).await.map_err(|_| StartError::InDoubt)?,
         };

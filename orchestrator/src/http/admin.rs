@@ -1,17 +1,25 @@
-//! `/admin/sagas/{id}/{verb}`: what operators ask for.
+//! `/admin`: what operators ask for, what they look through ([`entries`], [`letters`]).
 //!
-//! A request that can be read is put to whoever owns the saga, through a row that is the audit record too; the
+//! `/admin/sagas/{id}/{verb}`: a request that can be read is put to whoever owns the saga, through a row that is the audit record too; the
 //! answer comes in the commit that applies it. What is refused before that is recorded by [`audited`]. Either
 //! way there is one record.
+//!
+//! Of several things that are wrong the first of these is told: the door, path and headers, a body that is no JSON, no
+//! such saga, fields of the body, the revision, the state of the saga, and last what `input` says, which matters only
+//! where the saga takes one.
 
 mod audit;
 mod body;
 mod call;
+pub mod entries;
+pub mod letters;
 
 use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use saga_model::Definition;
+use saga_model::advance::{Refused, judge};
 use saga_model::event::{Action, Verb};
 use saga_model::field::{FieldCode, FieldError};
 use service::http::parse_json;
@@ -20,12 +28,13 @@ use uuid::Uuid;
 
 use super::{Api, away, sagas};
 use crate::store::StoreError;
-use crate::store::rows::{AdminAnswer, AdminRequest, RequestStatus};
+use crate::store::rows::{AdminAnswer, AdminRequest, RequestStatus, SagaRecord};
 
 pub use audit::audited;
 pub use call::Call;
 
 use audit::Recorded;
+use body::Unfit;
 
 /// `POST /admin/sagas/{id}/{action}`
 pub async fn act(api: Arc<Api>, action: Action, call: Call) -> Response {
@@ -40,7 +49,10 @@ async fn prepare(api: &Api, action: Action, call: &Call) -> Result<(Verb, AdminR
     let json = parse_json(&call.body)?;
     let record = api.saga(call.saga).await?.ok_or_else(|| sagas::unknown(call.saga))?;
     let definition = api.definition_of(&record).await?;
-    let (verb, reason) = body::read(action, &json, &definition)?;
+    let (verb, reason) = body::read(action, &json, &definition).map_err(|unfit| match unfit {
+        Unfit::Body(problem) => problem,
+        Unfit::Input { verb, problem } => state_refusal(&record, &definition, &verb, call.revision).unwrap_or(problem),
+    })?;
     let request = AdminRequest {
         id: Uuid::now_v7(),
         at: api.engine.now(),
@@ -58,15 +70,30 @@ async fn prepare(api: &Api, action: Action, call: &Call) -> Result<(Verb, AdminR
     Ok((verb, request))
 }
 
+/// What the saga, as it is stored, has against a verb; the owner has the last word on one that can be read.
+fn state_refusal(record: &SagaRecord, definition: &Definition, verb: &Verb, revision: Option<u32>) -> Option<Problem> {
+    let now = record.saga.revision;
+    if let Some(wanted) = revision.filter(|wanted| *wanted != now) {
+        let detail = format!("the saga is at revision {now}, not {wanted}: read it again");
+        return Some(Problem::new(Code::RevisionMismatch, detail));
+    }
+    let refused = judge(definition, &record.saga, verb).err()?;
+    let code = match &refused {
+        Refused::ActionNotAllowed { .. } => Code::ActionNotAllowed,
+        Refused::StepNotReplayable { .. } => Code::StepNotReplayable,
+        Refused::EffectMayStand => Code::EffectMayStand,
+        // Not the state, but the field that was wrong before.
+        Refused::InputTooLarge | Refused::UnknownStep { .. } => return None,
+    };
+    Some(Problem::new(code, refused.to_string()))
+}
+
 /// Puts the request to the saga's owner and answers as it does.
 async fn put(api: &Api, verb: &Verb, request: AdminRequest, call: &Call) -> Response {
     let answer = match api.engine.ask(request).await {
         Ok(Some(AdminAnswer { status: RequestStatus::Done, .. })) => after(api, call).await,
         Ok(Some(answer)) => Err(refusal(verb, answer)),
-        Ok(None) => Err(Problem::new(
-            Code::OwnerUnavailable,
-            "the instance that owns the saga did not answer in time; nothing was done, try again",
-        )),
+        Ok(None) => Err(Problem::new(Code::OwnerUnavailable, entries::OWNER_SILENT)),
         // It holds nothing that a caller could have put in and that a store refuses; if it did, it was not recorded.
         Err(error @ StoreError::Refused(_)) => return away(&error).into_response(),
         // If the row was stored, it is the record.
@@ -92,6 +119,7 @@ fn refusal(verb: &Verb, answer: AdminAnswer) -> Problem {
         Some("STEP_NOT_REPLAYABLE") => Code::StepNotReplayable,
         Some("REVISION_MISMATCH") => Code::RevisionMismatch,
         Some("SAGA_NOT_FOUND") => Code::SagaNotFound,
+        Some("PAYLOAD_TOO_LARGE") => Code::PayloadTooLarge,
         Some("VALIDATION_FAILED") => return Problem::validation([wrong_field(verb, detail)]),
         Some(other) => return Problem::internal(&format!("the owner refused a request with {other}: {detail}")),
         None => return Problem::internal(&format!("the owner refused a request without a code: {detail}")),
@@ -102,9 +130,8 @@ fn refusal(verb: &Verb, answer: AdminAnswer) -> Problem {
 /// The field that an owner can find wrong and its receiver cannot.
 fn wrong_field(verb: &Verb, detail: String) -> FieldError {
     match verb {
-        Verb::Replay { .. } => FieldError::new("/input", FieldCode::TooLong, detail),
         Verb::Skip { .. } => FieldError::new("/step", FieldCode::InvalidValue, detail),
-        Verb::Cancel | Verb::Compensate | Verb::Pause | Verb::Resume | Verb::Resolve => {
+        Verb::Replay { .. } | Verb::Cancel | Verb::Compensate | Verb::Pause | Verb::Resume | Verb::Resolve => {
             FieldError::new("", FieldCode::InvalidValue, detail)
         }
     }
@@ -113,15 +140,39 @@ fn wrong_field(verb: &Verb, detail: String) -> FieldError {
 #[cfg(test)]
 mod tests {
     use saga_model::advance::Refused;
-    use saga_model::event::Action;
+    use saga_model::event::{Action, Verb};
     use uuid::Uuid;
 
-    use super::*;
-    use crate::engine::refusal;
-    use crate::store::rows::RequestStatus;
+    use super::{AdminAnswer, RequestStatus, refusal};
+    use crate::engine::refusal::code;
+
+    /// The status and the code with which a refusal is told.
+    fn told(code: &str) -> (u16, &'static str) {
+        let verb = Verb::Replay { from_step: None, input: None };
+        let (status, detail) = (RequestStatus::Refused, Some("why".to_owned()));
+        let problem = refusal(&verb, AdminAnswer { request: Uuid::nil(), status, code: Some(code.to_owned()), detail });
+        (problem.status().as_u16(), problem.code().as_str())
+    }
 
     #[test]
-    fn every_refusal_of_an_owner_is_told_as_the_clients_own() {
+    fn every_refusal_of_an_owner_has_a_status() {
+        for (code, status) in [
+            ("ACTION_NOT_ALLOWED", 409),
+            ("EFFECT_MAY_STAND", 409),
+            ("REVISION_MISMATCH", 412),
+            ("SAGA_NOT_FOUND", 404),
+            ("STEP_NOT_REPLAYABLE", 422),
+            ("VALIDATION_FAILED", 422),
+            // An input that would make the saga too big.
+            ("PAYLOAD_TOO_LARGE", 413),
+        ] {
+            assert_eq!(told(code), (status, code));
+        }
+        assert_eq!(told("ENGINE_ERROR").0, 500);
+    }
+
+    #[test]
+    fn whatever_a_state_refuses_is_told_as_the_clients_own() {
         let step = || "payment".to_owned();
         let refusals = [
             Refused::ActionNotAllowed { action: Action::Skip, available: Vec::new() },
@@ -131,14 +182,7 @@ mod tests {
             Refused::InputTooLarge,
         ];
         for why in refusals {
-            let answer = AdminAnswer {
-                request: Uuid::nil(),
-                status: RequestStatus::Refused,
-                code: Some(refusal::code(&why).to_owned()),
-                detail: Some(refusal::explain(&why)),
-            };
-            let status = refusal(&Verb::Skip { step: step() }, answer).into_response().status();
-            assert!(status.is_client_error(), "{why:?}: {status}");
+            assert!(told(code(&why)).0 < 500, "{why:?}");
         }
     }
 }

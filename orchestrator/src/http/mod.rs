@@ -6,6 +6,7 @@
 
 mod admin;
 mod answer;
+mod cursor;
 mod definitions;
 mod fingerprint;
 mod orders;
@@ -29,7 +30,7 @@ use service::metrics::Metrics;
 use service::problem::{Code, Problem};
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, LetterAction};
 use crate::store::StoreError;
 use crate::store::rows::SagaRecord;
 
@@ -75,7 +76,17 @@ pub fn router(api: Api, more: impl Into<More>) -> Router {
         .route("/sagas/{id}", get(sagas::read).post(sagas::start))
         .route("/sagas/{id}/history", get(sagas::history))
         .route("/definitions", get(definitions::list))
-        .route("/definitions/{id}", get(definitions::read));
+        .route("/definitions/{id}", get(definitions::read))
+        .route("/admin/audit", get(admin::entries::list))
+        .route("/admin/dead-letters", get(admin::letters::list))
+        .route("/admin/dead-letters/{id}", get(admin::letters::read));
+    for action in [LetterAction::Replay, LetterAction::Discard] {
+        let path = format!("/admin/dead-letters/{{id}}/{}", admin::letters::word(action));
+        let act = move |State(api): State<Arc<Api>>, id, caller, uri, body| {
+            admin::letters::act(api, action, id, caller, uri, body)
+        };
+        routes = routes.route(&path, post(act));
+    }
     for action in Action::ALL {
         let path = format!("/admin/sagas/{{id}}/{}", action.as_str());
         routes = routes.route(&path, post(move |State(api): State<Arc<Api>>, call| admin::act(api, action, call)));
@@ -122,6 +133,11 @@ impl Api {
             },
             () = self.draining.cancelled() => self.saga(saga).await,
         }
+    }
+
+    /// Whether this instance cannot work because it owns no shard, and not because the database is away.
+    async fn owns_nothing(&self) -> bool {
+        self.engine.owned().is_empty() && self.read_within(LAST_PATIENCE, self.engine.store().ping()).await.is_ok()
     }
 
     /// The definition that a saga pins.

@@ -7,26 +7,24 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use saga_model::catalog::order::{NAME, Order};
 use saga_model::json::Json;
-use service::http::{Fields, JsonBody, PathId, Query, RequestTrace, no_query};
-use service::keys::Caller;
+use service::http::{Fields, JsonBody, PathId, Query, no_query};
 use service::problem::{Code, Problem};
 
 use super::answer::Answer;
 use super::page::{Page, Wanted};
-use super::start::{Asker, Wish};
+use super::start::{Asker, Beginning, Wish};
 use super::{Api, view};
 
 /// `POST /orders`
 pub async fn create(
     State(api): State<Arc<Api>>,
-    caller: Caller,
-    trace: RequestTrace,
+    beginning: Beginning,
     uri: Uri,
     headers: HeaderMap,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     no_query(&uri)?;
-    let asker = Asker::new(uri.path().to_owned(), caller, &headers, trace)?;
+    let asker = Asker::new(uri.path().to_owned(), beginning, &headers)?;
     let order = Order::parse(&body.parse()?, "").map_err(Problem::validation)?;
     let wish = Wish::of_order(&order, None)?;
     let started = asker.start(&api, wish).await?;

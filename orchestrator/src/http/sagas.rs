@@ -10,14 +10,13 @@ use saga_model::SagaId;
 use saga_model::definition::InputForm;
 use saga_model::json::Json;
 use service::duration::parse_from_zero;
-use service::http::{Fields, JsonBody, PathId, Query, RequestTrace, no_query};
-use service::keys::Caller;
+use service::http::{Fields, JsonBody, PathId, Query, no_query};
 use service::problem::{Code, Problem};
 
 use super::answer::Answer;
 use super::fingerprint::{self, Part};
 use super::path::PathName;
-use super::start::{Asker, Wish};
+use super::start::{Asker, Beginning, Wish};
 use super::view::{self, Shown};
 use super::{Api, definitions, orders};
 use crate::store::rows::SagaRecord;
@@ -43,8 +42,7 @@ pub async fn history(State(api): State<Arc<Api>>, PathId(id): PathId, uri: Uri) 
 /// `POST /sagas/{definition}`
 pub async fn start(
     State(api): State<Arc<Api>>,
-    caller: Caller,
-    trace: RequestTrace,
+    beginning: Beginning,
     PathName(name): PathName,
     uri: Uri,
     headers: HeaderMap,
@@ -52,7 +50,7 @@ pub async fn start(
 ) -> Result<Response, Problem> {
     no_query(&uri)?;
     let (_, definition) = api.engine.definitions().active(&name).ok_or_else(|| definitions::unknown(&name))?;
-    let asker = Asker::new(format!("/sagas/{name}"), caller, &headers, trace)?;
+    let asker = Asker::new(format!("/sagas/{name}"), beginning, &headers)?;
     let wish = Wish::read(&body.parse()?, &name, definition.blueprint().input)?;
     let started = asker.start(&api, wish).await?;
     let answer = shown(&api, &started.record, StatusCode::ACCEPTED).await?;

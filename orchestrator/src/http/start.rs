@@ -1,8 +1,11 @@
 //! Starting sagas over HTTP: what `POST /orders` and `POST /sagas/{definition}` share.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use saga_model::event::Actor;
 use saga_model::json::RawJson;
 use service::http::{RequestTrace, idempotency_key};
@@ -17,6 +20,28 @@ use crate::store::rows::IdempotencyKey;
 
 /// How long a start may take, looking for its key included, before the client hears that the database is away.
 const PATIENCE: Duration = Duration::from_millis(4_900);
+
+/// A request to begin something new, before its body is read. Once the process is to end it begins nothing, though it
+/// answers for a while: what is asked for then finds an instance that stays. What was asked for before is done.
+#[derive(Debug)]
+pub struct Beginning {
+    pub caller: Caller,
+    pub trace: RequestTrace,
+}
+
+impl FromRequestParts<Arc<Api>> for Beginning {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
+        if api.draining.is_cancelled() {
+            let detail = "the instance is ending and starts nothing new; nothing was stored, ask again";
+            return Err(Problem::new(Code::NotReady, detail));
+        }
+        let caller = Caller::from_request_parts(parts, api).await?;
+        let Ok(trace) = RequestTrace::from_request_parts(parts, api).await;
+        Ok(Self { caller, trace })
+    }
+}
 
 /// Who starts something, where, and under which key.
 #[derive(Debug)]
@@ -45,7 +70,8 @@ impl Asker {
     ///
     /// # Errors
     /// 400 for an `Idempotency-Key` that is none, or two.
-    pub fn new(path: String, caller: Caller, headers: &HeaderMap, trace: RequestTrace) -> Result<Self, Problem> {
+    pub fn new(path: String, beginning: Beginning, headers: &HeaderMap) -> Result<Self, Problem> {
+        let Beginning { caller, trace } = beginning;
         Ok(Self { path, caller, key: idempotency_key(headers)?, trace })
     }
 
@@ -70,7 +96,13 @@ impl Asker {
         };
         // The engine goes on with it all the same; with a key, a repeat finds what became of it.
         let started = tokio::time::timeout(PATIENCE, api.engine.begin(request)).await;
-        started.unwrap_or(Err(StartError::InDoubt)).map_err(refused)
+        let error = match started {
+            Ok(Ok(started)) => return Ok(started),
+            Ok(Err(error)) => error,
+            Err(_) => StartError::InDoubt,
+        };
+        let owns_nothing = matches!(error, StartError::Unavailable(_)) && api.owns_nothing().await;
+        Err(refused(error, owns_nothing))
     }
 }
 
@@ -83,11 +115,14 @@ fn root_of(RequestTrace(trace): RequestTrace) -> Result<TraceParent, Problem> {
     trace.or_else(begun).ok_or_else(|| Problem::internal(&"a new trace has an id of zero"))
 }
 
-/// What the client is told of a saga that was not started.
-fn refused(error: StartError) -> Problem {
+/// What the client is told of a saga that was not started; `owns_nothing` if that is why.
+fn refused(error: StartError, owns_nothing: bool) -> Problem {
     let said = error.to_string();
     match error {
         StartError::Overloaded => Problem::new(Code::BacklogFull, said),
+        StartError::Unavailable(_) if owns_nothing => {
+            Problem::new(Code::NotReady, "this instance owns no shard at the moment; nothing was stored, ask again")
+        }
         StartError::Unavailable(_) | StartError::InDoubt => Problem::new(Code::Unavailable, said),
         StartError::KeyReused => Problem::new(Code::IdempotencyKeyReused, said),
         StartError::Failed(_) => Problem::internal(&said),
@@ -101,18 +136,19 @@ mod tests {
     #[test]
     fn what_the_client_is_told() {
         let why = || "why".to_owned();
-        for (error, status, code) in [
-            (StartError::Overloaded, 503, "OVERLOADED"),
-            (StartError::Unavailable(why()), 503, "UNAVAILABLE"),
-            (StartError::InDoubt, 503, "UNAVAILABLE"),
-            (StartError::KeyReused, 422, "IDEMPOTENCY_KEY_REUSED"),
-            (StartError::Failed(why()), 500, "INTERNAL_ERROR"),
+        for (error, owns_nothing, status, code) in [
+            (StartError::Overloaded, false, 503, "OVERLOADED"),
+            (StartError::Unavailable(why()), false, 503, "UNAVAILABLE"),
+            (StartError::Unavailable(why()), true, 503, "NOT_READY"),
+            (StartError::InDoubt, false, 503, "UNAVAILABLE"),
+            (StartError::KeyReused, false, 422, "IDEMPOTENCY_KEY_REUSED"),
+            (StartError::Failed(why()), false, 500, "INTERNAL_ERROR"),
         ] {
-            let problem = refused(error);
+            let problem = refused(error, owns_nothing);
             assert_eq!((problem.status().as_u16(), problem.code().as_str()), (status, code));
         }
         assert!(
-            refused(StartError::InDoubt).detail().contains("may or may not"),
+            refused(StartError::InDoubt, false).detail().contains("may or may not"),
             "it is not told that nothing was stored"
         );
     }

@@ -2,8 +2,10 @@
 //!
 //! A batch says which epoch its owner has of each shard, and its history rows go on where the shard's rows end. Both
 //! are compared with the shard as it is stored, under its lock. Another epoch is somebody else's shard: an answer,
-//! not an error. The right epoch with another last row means that its owner lost count: that is refused, so that a
-//! gap, for which readers of the rows would wait for ever, cannot be stored.
+//! not an error. The right epoch with another last row means that what is stored is not what its owner believes: a
+//! commit that it took for stored is not, or the other way round. Nothing of the batch is to blame, and nothing is
+//! stored, so that there is no gap, for which readers of the rows would wait for ever; the owner has to load the shard
+//! anew.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -85,7 +87,7 @@ pub fn expected(batch: &Batch) -> Result<Vec<Mark>> {
 /// Compares what a batch expects with the marks that are stored: `None` if the batch may go on.
 ///
 /// # Errors
-/// [`StoreError::Refused`] if the owner of a shard has lost count of its rows.
+/// [`StoreError::OutcomeUnknown`] if a shard's rows do not end where its owner believes.
 pub fn judge(expected: &[Mark], stored: &[Mark]) -> Result<Option<Committed>> {
     let stored: BTreeMap<ShardId, Mark> = stored.iter().map(|mark| (mark.shard, *mark)).collect();
     let lost: Vec<ShardId> = expected
@@ -99,10 +101,10 @@ pub fn judge(expected: &[Mark], stored: &[Mark]) -> Result<Option<Committed>> {
     for mark in expected {
         let stored = stored[&mark.shard].last_seq;
         if stored != mark.last_seq {
-            return refused(format!(
+            return Err(StoreError::OutcomeUnknown(format!(
                 "the last history row of shard {} is number {stored}, not {}",
                 mark.shard, mark.last_seq
-            ));
+            )));
         }
     }
     Ok(None)

@@ -5,6 +5,7 @@
 
 pub mod rows;
 
+pub mod integrity;
 pub mod memory;
 pub mod postgres;
 pub mod sqlite;
@@ -21,8 +22,8 @@ use saga_model::{Definition, SagaId};
 use uuid::Uuid;
 
 use rows::{
-    AdminAnswer, AdminRequest, Batch, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow, IdempotencyKey,
-    KeyRecord, Page, SagaRecord, ShardGrant, ShardState,
+    AdminAnswer, AdminRequest, AuditFilter, Batch, Claim, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow,
+    IdempotencyKey, KeyRecord, LetterPage, Page, SagaRecord, ShardGrant, ShardState, Verdict,
 };
 
 /// What became of a batch. Unless it is [`Committed::All`], nothing of it is stored.
@@ -41,11 +42,13 @@ pub enum Committed {
 /// Why a store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The store is away or overloaded, and nothing was changed: try again.
-    #[error("the database does not answer: {0}")]
+    /// The store is away, overloaded or out of space, and nothing was changed: try again.
+    #[error("the database cannot do it now: {0}")]
     Unavailable(String),
-    /// The connection broke while committing: it may or may not be stored.
-    #[error("the connection to the database broke during a commit: {0}")]
+    /// It may or may not be stored, as when the connection breaks during a commit; or what is stored is not what the
+    /// owner of a shard believes, so that of an earlier commit it has believed wrong. To take the shards again and load
+    /// them helps against both.
+    #[error("it is not known what is stored: {0}")]
     OutcomeUnknown(String),
     /// The store refuses this very content, nothing was changed: trying again cannot help.
     #[error("the database refuses it: {0}")]
@@ -130,9 +133,19 @@ pub trait Store: Send + Sync + 'static {
     /// Takes a pending request back; `false` if it has been answered.
     async fn withdraw_request(&self, request: Uuid) -> Result<bool>;
 
-    /// Dead letters, newest first.
-    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<Page<DeadLetter>>;
+    /// Requests that are not pending any more, those of the workers among them, newest first.
+    async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AdminRequest>>;
 
-    /// Whether the store answers; the sentence says why not.
+    /// Dead letters, newest first; fewer than wanted where they are large.
+    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<LetterPage>;
+    /// The dead letter of that id.
+    async fn dead_letter(&self, id: Uuid) -> Result<Option<DeadLetter>>;
+    /// Claims a dead letter that is new and that nobody has claimed beyond `now`; `false` if it is not so.
+    async fn claim_dead_letter(&self, claim: Claim, now: Micros) -> Result<bool>;
+    /// Ends a claim, in one transaction with the audit record; `false`, and nothing is changed, if it has run out and
+    /// somebody else has claimed the letter since.
+    async fn close_dead_letter(&self, claim: Claim, verdict: &Verdict) -> Result<bool>;
+
+    /// Whether the store answers, and has taken the last write that an engine asked of it; the sentence says why not.
     async fn ping(&self) -> Result<()>;
 }

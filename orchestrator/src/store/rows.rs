@@ -1,16 +1,19 @@
 //! What is kept, in the words of the engine; each store has its own columns.
 
+mod operators;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use saga_model::Micros;
-use saga_model::SagaId;
 use saga_model::history::Row;
 use saga_model::ids::ShardId;
 use saga_model::json::RawJson;
-use saga_model::state::Saga;
+use saga_model::state::{Hold, Saga};
+use saga_model::{Definition, Micros, SagaId};
 use service::headers::Headers;
 use uuid::Uuid;
+
+pub use operators::{AuditFilter, Claim, LetterPage, Verdict};
 
 /// The row of a definition with its policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,6 +46,21 @@ pub struct SagaWrite {
     pub step: Option<String>,
     /// `failure.code` or the stuck cause.
     pub error_code: Option<String>,
+}
+
+impl SagaWrite {
+    /// A saga with what queries need of it.
+    pub fn of(record: &SagaRecord, definition: &Definition) -> Self {
+        let saga = &record.saga;
+        let step = saga.question(definition).map(|question| definition.step(question.step).name.clone());
+        let stuck = match &saga.hold {
+            Hold::Stuck(stuck) => Some(stuck.cause.as_str().to_owned()),
+            Hold::None | Hold::Paused { .. } => None,
+        };
+        // A code comes from a worker: whatever it contains, the column takes it.
+        let failure = saga.failure.as_ref().map(|failure| failure.why.code.replace('\0', "\u{fffd}"));
+        Self { record: record.clone(), step, error_code: stuck.or(failure) }
+    }
 }
 
 /// A history row with where it stands in its shard.

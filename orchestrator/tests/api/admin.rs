@@ -198,13 +198,15 @@ async fn only_at_this_revision() {
         server.store.audit().iter().all(|request| request.revision.is_none_or(fits)),
         "no database keeps a larger one"
     );
-    for tags in [&["1"][..], &["*"], &["W/\"1\""], &["\"1"], &["\"x\""], &["\"1\"", "\"1\""], &["\"1\", \"2\""]] {
+    for tags in [&["1"][..], &["*", "*"], &["W/\"1\""], &["\"1"], &["\"x\""], &["\"1\"", "\"1\""], &["\"1\", \"2\""]] {
         let reply = pause(tags).await;
         assert_eq!(reply.refusal(), (400, "INVALID_PARAMETER".to_owned()), "{tags:?}");
         assert_eq!(codes(&reply)[0].0, "If-Match");
     }
     assert_eq!(pause(&["\"1\""]).await.status, 200);
     assert_eq!(pause(&["\"1\""]).await.refusal(), (412, "REVISION_MISMATCH".to_owned()), "it has moved on");
+    assert_eq!(server.ops().act(&id, "resume", &why()).await.status, 200);
+    assert_eq!(pause(&["*"]).await.status, 200, "whatever the revision is");
 }
 
 #[tokio::test]
@@ -275,9 +277,61 @@ async fn what_a_verb_says() {
         .send("POST", &path, &[("content-type", "application/json")], r#"{"reason": "a", "reason": "b"}"#)
         .await;
     assert_eq!(codes(&twice), [("/reason".to_owned(), "DUPLICATE_KEY".to_owned())]);
+    let unknown = r#"{"reason": "a", "x": 1, "x": 2}"#;
+    let twice = server.ops().send("POST", &path, &[("content-type", "application/json")], unknown).await;
+    let wrong = [("/x", "DUPLICATE_KEY"), ("/x", "UNKNOWN_FIELD")];
+    assert_eq!(codes(&twice), wrong.map(|(place, code)| (place.to_owned(), code.to_owned())), "each once");
     assert_eq!(server.client().get(&format!("/sagas/{id}")).await.body["revision"], 1, "nothing was done");
     // The longest reason, in characters.
     assert_eq!(server.ops().act(&id, "pause", &json!({"reason": "é".repeat(1_000)})).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_state_that_takes_no_input_is_told_before_what_is_wrong_with_it() {
+    let server = Server::start().await;
+    let (ops, reads) = (server.ops(), server.client());
+    let bad = json!({"reason": "x", "input": {"amount": 0}});
+    let replay = async |id: &str, body: &Json| ops.act(id, "replay", body).await.refusal();
+
+    // Compensating: no input is taken, whatever it is.
+    server.bus.workers(|command| match (command.step.as_str(), command.kind) {
+        ("charge-payment", Kind::Action) => Some((Outcome::Rejected, "DECLINED")),
+        (_, Kind::Compensate) => Some((Outcome::Rejected, "REFUSED")),
+        _ => Some((Outcome::Succeeded, "")),
+    });
+    let unwinding = reads.order_id(&order()).await;
+    assert_eq!(reads.at_rest(&unwinding).await["stuck"]["cause"], "UNDO_REFUSED");
+    let good = json!({"reason": "x", "input": order()});
+    for body in [&bad, &good, &json!({"reason": "x", "input": {}})] {
+        assert_eq!(replay(&unwinding, body).await, (409, "EFFECT_MAY_STAND".to_owned()), "{body}");
+    }
+    let elsewhere = json!({"reason": "x", "input": {}, "fromStep": "notify-customer"});
+    assert_eq!(replay(&unwinding, &elsewhere).await, (422, "STEP_NOT_REPLAYABLE".to_owned()));
+    let path = format!("/admin/sagas/{unwinding}/replay");
+    let old = ops.post_with(&path, &[("if-match", "\"1\"")], &bad).await;
+    assert_eq!(old.refusal(), (412, "REVISION_MISMATCH".to_owned()));
+
+    // What is wrong with the rest of the body comes before the state, and all of it at once.
+    let reply = ops.act(&unwinding, "replay", &json!({"input": {"amount": 0}, "note": 1})).await;
+    assert_eq!(reply.refusal(), (422, "VALIDATION_FAILED".to_owned()));
+    assert_eq!(codes(&reply).len(), 5, "{}", reply.text);
+    let no_object = json!({"reason": "x", "input": 1});
+    assert_eq!(replay(&unwinding, &no_object).await, (422, "VALIDATION_FAILED".to_owned()));
+
+    // Nothing to replay at all.
+    server.happy();
+    let ended = reads.order_id(&order()).await;
+    assert_eq!(reads.at_rest(&ended).await["status"], "COMPLETED");
+    assert_eq!(replay(&ended, &bad).await, (409, "ACTION_NOT_ALLOWED".to_owned()));
+
+    // A state that takes one: then it is what is wrong.
+    let forward = stuck(&server).await;
+    let reply = ops.act(&forward, "replay", &bad).await;
+    assert_eq!(reply.refusal(), (422, "VALIDATION_FAILED".to_owned()));
+    let codes = codes(&reply);
+    assert_eq!(codes[0], ("/input/amount".to_owned(), "INVALID_AMOUNT".to_owned()), "{codes:?}");
+    let refused = server.store.audit().iter().filter(|request| request.code.is_some()).count();
+    assert_eq!(refused, 9, "each is recorded");
 }
 
 #[tokio::test]

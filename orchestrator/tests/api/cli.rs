@@ -12,16 +12,16 @@ use crate::support::{INK, Json, NOBODY, PEN, Server, USER, order};
 
 /// What a command did.
 #[derive(Debug)]
-struct Done {
-    code: i32,
-    out: String,
-    err: String,
+pub struct Done {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
 }
 
 impl Done {
     /// The one document on standard output.
     #[track_caller]
-    fn json(&self) -> Json {
+    pub fn json(&self) -> Json {
         assert!(self.out.ends_with('\n') && self.out.lines().count() == 1, "{self:?}");
         serde_json::from_str(&self.out).unwrap()
     }
@@ -42,7 +42,7 @@ async fn saga_with(env: &[(&str, &str)], input: &str, args: &[&str]) -> Done {
 }
 
 /// Runs `saga` against a server, with its admin key.
-async fn saga(server: &Server, args: &[&str]) -> Done {
+pub async fn saga(server: &Server, args: &[&str]) -> Done {
     saga_with(&[("SAGA_URL", server.client().base()), ("SAGA_API_KEY", "ops-secret")], "", args).await
 }
 
@@ -230,6 +230,12 @@ async fn wrong_usage() {
         &["show", &id, "--saga-url", "http://"],
         &["show", &id, "--saga-api-key", "a\nb"],
         &["forget", &id],
+        &["dead-letters", "forget", &id],
+        &["dead-letters", "show", "4711"],
+        &["dead-letters", "replay", &id],
+        &["dead-letters", "list", "--limit", "many"],
+        &["audit-log", "--saga-id", "4711"],
+        &["audit-log", &id],
     ] {
         let done = saga(&server, args).await;
         assert_eq!((done.code, done.out.as_str()), (2, ""), "{args:?}: {}", done.err);
@@ -283,10 +289,27 @@ async fn a_flag_wins() {
 
 #[tokio::test]
 async fn help_shows_how() {
-    for command in ["show", "watch", "start", "replay", "cancel", "compensate", "pause", "resume", "skip", "resolve"] {
-        let done = saga_with(&[("SAGA_API_KEY", "s3cret")], "", &[command, "--help"]).await;
+    for command in [
+        "show",
+        "watch",
+        "start",
+        "replay",
+        "cancel",
+        "compensate",
+        "pause",
+        "resume",
+        "skip",
+        "resolve",
+        "audit-log",
+        "dead-letters list",
+        "dead-letters show",
+        "dead-letters replay",
+        "dead-letters discard",
+    ] {
+        let args: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+        let done = saga_with(&[("SAGA_API_KEY", "s3cret")], "", &args).await;
         assert_eq!((done.code, done.err.as_str()), (0, ""));
-        let example = format!("Examples:\n  saga {command} ");
+        let example = format!("Examples:\n  saga {command}");
         assert!(done.out.contains(&example) && done.out.contains("SAGA_URL"), "{}", done.out);
         assert!(!done.out.contains("s3cret"), "{}", done.out);
     }

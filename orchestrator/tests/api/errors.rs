@@ -99,6 +99,11 @@ fn invalid_orders() -> Vec<(String, Vec<Wrong>)> {
     ));
     table.push((whole(r#""amount": 500"#), vec![("/amount", "DUPLICATE_KEY")]));
     table.push((whole(r#""a\u0000": 1"#), vec![("/a\0", "INVALID_VALUE")]));
+    // Each once, however often it stands there.
+    table.push((
+        whole(r#""x": 1, "x": 2, "x\u0000": 1, "x\u0000": 2"#),
+        vec![("/x", "DUPLICATE_KEY"), ("/x", "UNKNOWN_FIELD"), ("/x\0", "DUPLICATE_KEY"), ("/x\0", "INVALID_VALUE")],
+    ));
     // All of it at once.
     let all = format!(
         r#"{{"userId": "me", "amount": "5,0", "items": {{"pen": -1, "{INK}": "1"}}, "currency": "EURO", "note": 1}}"#

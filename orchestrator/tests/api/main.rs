@@ -2,8 +2,11 @@
 
 mod admin;
 mod audit;
+mod audit_list;
 mod cli;
+mod cli_lists;
 mod corridor;
+mod dead_letters;
 mod errors;
 mod idempotency;
 mod orders;

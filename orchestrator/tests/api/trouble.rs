@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{NOBODY, Server, USER, order};
 
@@ -70,6 +71,30 @@ async fn the_database_says_nothing() {
     assert_eq!(refused.status, 422);
 }
 
+/// An engine that cannot find out what became of a commit says so, and goes on.
+#[tokio::test]
+async fn what_was_stored_cannot_be_read() {
+    let server = Server::start().await;
+    server.store.cut_off_next_start();
+    server.store.unreadable();
+    let reply = server.client().post("/orders", &order()).await;
+    assert!(reply.body["detail"].as_str().unwrap().contains("may or may not have been stored"), "{:?}", reply.body);
+    assert_eq!(reply.refusal(), (503, "UNAVAILABLE".to_owned()));
+    assert_eq!(server.client().post("/orders", &order()).await.status, 200);
+    assert_eq!(server.store.started(), 2);
+}
+
+/// What the database has lost is lost; an engine that still believes in it takes its shards again, and goes on.
+#[tokio::test]
+async fn what_is_stored_is_not_what_the_engine_believes() {
+    let server = Server::start().await;
+    server.store.lose_next_start();
+    server.client().order(&order()).await;
+    let id = server.client().order_id(&order()).await;
+    assert_eq!(server.client().get(&format!("/sagas/{id}")).await.status, 200);
+    assert_eq!(server.store.started(), 1);
+}
+
 #[tokio::test]
 async fn the_owner_says_nothing() {
     let server = Server::start().await;
@@ -105,6 +130,85 @@ async fn an_engine_that_has_ended_takes_nothing() {
     let reply = server.client().post("/orders", &order()).await;
     assert_eq!(reply.refusal(), (503, "UNAVAILABLE".to_owned()));
     assert_eq!(server.store.started(), 0);
+}
+
+#[tokio::test]
+async fn an_instance_that_owns_no_shard_is_not_ready_and_without_a_database_it_is_that() {
+    let server = Server::start().await;
+    server.store.depose();
+    for path in ["/orders", "/sagas/order-fulfilment"] {
+        let body = if path == "/orders" { order() } else { json!({"input": order()}) };
+        let reply = server.client().post(path, &body).await;
+        assert_eq!(reply.refusal(), (503, "NOT_READY".to_owned()));
+        assert!(reply.header("retry-after").is_some());
+    }
+    server.store.away();
+    assert_eq!(server.client().post("/orders", &order()).await.refusal(), (503, "UNAVAILABLE".to_owned()));
+    assert_eq!(server.store.started(), 0);
+}
+
+#[tokio::test]
+async fn an_ending_process_answers_and_starts_nothing_new() {
+    let server = Server::start().await;
+    let id = server.client().order_id(&order()).await;
+    // What was asked for before the end is done: its head is here, its body is not.
+    let body = order().to_string();
+    let head = format!(
+        "POST /orders HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         expect: 100-continue\r\n\r\n",
+        body.len()
+    );
+    let mut before = server.client().open().await;
+    before.write_all(head.as_bytes()).await.unwrap();
+    let mut go_ahead = [0; 25];
+    before.read_exact(&mut go_ahead).await.unwrap();
+    assert_eq!(&go_ahead, b"HTTP/1.1 100 Continue\r\n\r\n");
+
+    server.drain();
+    let ready = server.client().get("/readyz").await;
+    assert_eq!((ready.status, &ready.body["status"]), (503, &json!("not ready")));
+    assert_eq!(server.client().get("/livez").await.status, 200);
+    for (path, body) in [("/orders", order()), ("/sagas/parcel", json!({"input": {}}))] {
+        let reply = server.client().post(path, &body).await;
+        assert_eq!(reply.refusal(), (503, "NOT_READY".to_owned()), "{path}");
+        assert_eq!((reply.header("retry-after"), reply.header("connection")), (Some("1"), Some("close")), "{path}");
+    }
+    assert_eq!(server.client().get(&format!("/orders/{id}")).await.status, 200);
+    assert_eq!(server.ops().act(&id, "pause", &json!({"reason": "x"})).await.status, 200);
+
+    before.write_all(body.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    before.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(server.store.started(), 2);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_does_not_hold_the_end_up() {
+    let server = Server::start().await;
+    let id = server.client().order_id(&order()).await;
+    let head = |path: &str| {
+        format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ops-secret\r\n\
+             content-type: application/json\r\ncontent-length: 10\r\n\r\n{{"
+        )
+    };
+    let mut halves = Vec::new();
+    for path in ["/orders".to_owned(), format!("/admin/sagas/{id}/pause")] {
+        let mut half = server.client().open().await;
+        half.write_all(head(&path).as_bytes()).await.unwrap();
+        halves.push(half);
+    }
+    // Connections are served in order: once this is answered, the two before have been taken in.
+    server.client().get("/livez").await;
+    server.end();
+    for mut half in halves {
+        let mut answer = String::new();
+        half.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("NOT_READY"), "{answer}");
+        assert!(answer.contains("retry-after: 1"), "{answer}");
+    }
+    assert_eq!(server.store.audit().len(), 1, "it is recorded all the same");
 }
 
 #[tokio::test]

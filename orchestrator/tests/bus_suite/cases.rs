@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use orchestrator::bus::{Class, Outgoing};
+use orchestrator::bus::{Class, Message, Outgoing, topics};
 use saga_model::ids::ShardId;
 use service::headers::Headers;
 
@@ -244,6 +244,34 @@ pub async fn carries_ten_thousand(rig: &mut impl Rig) {
     rig.reply(answers.collect()).await;
     let read: BTreeSet<_> = values(&replies(&*bus, 5000).await).into_iter().collect();
     assert_eq!(read.len(), 5000);
+}
+
+pub async fn delivers_one_that_somebody_waits_for(rig: &mut impl Rig) {
+    let bus = rig.bus();
+    let id = on_partition(3).next().unwrap();
+    let one = |topic: &str| Message {
+        topic: Arc::from(topic),
+        key: Some(id.to_string().into_bytes()),
+        value: Some(b"\xffagain".to_vec()),
+        headers: [("a", &b"1"[..]), ("a", b"")].into_iter().collect(),
+    };
+    let expected = |Message { key, value, headers, .. }| Msg { key, value, headers };
+    let (command, to) = (one("inventory.commands"), bus.clone());
+    let delivery = tokio::spawn(async move { to.deliver(command).await });
+    let taken = rig.take("inventory.commands", 1).await.remove(0);
+    rig.done("inventory.commands").await;
+    delivery.await.unwrap().unwrap();
+    assert_eq!((taken.partition, taken.msg), (3, expected(one("inventory.commands"))));
+
+    bus.assign_replies(ShardId(3), 0);
+    bus.deliver(one(topics::REPLIES)).await.unwrap();
+    let (shard, reply) = replies(&*bus, 1).await.remove(0);
+    let msg = Msg { key: reply.key, value: reply.value, headers: reply.headers };
+    assert_eq!((shard, msg), (ShardId(3), expected(one(topics::REPLIES))));
+    // An event that nobody reads.
+    bus.deliver(one("order.created")).await.unwrap();
+    assert!(rig.acks().now().is_empty(), "whoever waits for it has its answer");
+    assert_eq!(bus.unacked(), 0);
 }
 
 pub async fn has_nothing_to_wait_for_when_quiet(rig: &mut impl Rig) {

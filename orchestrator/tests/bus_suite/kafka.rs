@@ -3,6 +3,7 @@
 mod broker;
 mod refusals;
 mod rig;
+mod single;
 mod throughput;
 mod trouble;
 

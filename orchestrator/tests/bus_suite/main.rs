@@ -30,6 +30,7 @@ macro_rules! suite {
             knows_where_replies_end
             sees_how_far_the_workers_are
             carries_ten_thousand
+            delivers_one_that_somebody_waits_for
             has_nothing_to_wait_for_when_quiet
         }
     };

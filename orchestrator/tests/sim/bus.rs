@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use orchestrator::bus::{Ack, AckSink, Bus, BusError, Incoming, Outgoing, Progress, Ticket, topics};
+use orchestrator::bus::{
+    Ack, AckSink, Bus, BusError, Incoming, Message, Outgoing, Progress, Ticket, Undelivered, topics,
+};
 use orchestrator::engine::Acks;
 use saga_model::ids::ShardId;
 use service::kafka::topics::ORDER_CONFIRMED;
@@ -243,6 +245,10 @@ impl Bus for SimBus {
             committed: Some(if all { log.messages.len() } else { log.committed } as i64),
         });
         Ok(seen.collect())
+    }
+
+    async fn deliver(&self, _: Message) -> Result<(), Undelivered> {
+        Err(Undelivered::Away("no operator of a simulated world replays dead letters".to_owned()))
     }
 
     async fn ping(&self) -> Result<(), BusError> {

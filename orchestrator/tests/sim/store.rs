@@ -5,13 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use orchestrator::store::memory::MemoryStore;
 use orchestrator::store::rows::{
-    AdminAnswer, AdminRequest, Batch, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow, IdempotencyKey,
-    KeyRecord, Page, SagaRecord, ShardGrant, Untaken,
+    AdminAnswer, AdminRequest, AuditFilter, Batch, Claim, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow,
+    IdempotencyKey, KeyRecord, LetterPage, Page, SagaRecord, ShardGrant, Untaken, Verdict,
 };
 use orchestrator::store::{Committed, InstanceId, Membership, Result, Store, StoreError};
 use saga_model::ids::{ShardCount, ShardId};
 use saga_model::micros::Millis;
-use saga_model::{Definition, SagaId};
+use saga_model::{Definition, Micros, SagaId};
 use uuid::Uuid;
 
 use super::bugs::Bug;
@@ -201,8 +201,24 @@ impl Store for SimStore {
         self.memory().withdraw_request(request).await
     }
 
-    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<Page<DeadLetter>> {
+    async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AdminRequest>> {
+        self.memory().audit(filter).await
+    }
+
+    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<LetterPage> {
         self.memory().dead_letters(filter).await
+    }
+
+    async fn dead_letter(&self, id: Uuid) -> Result<Option<DeadLetter>> {
+        self.memory().dead_letter(id).await
+    }
+
+    async fn claim_dead_letter(&self, claim: Claim, now: Micros) -> Result<bool> {
+        self.memory().claim_dead_letter(claim, now).await
+    }
+
+    async fn close_dead_letter(&self, claim: Claim, verdict: &Verdict) -> Result<bool> {
+        self.memory().close_dead_letter(claim, verdict).await
     }
 
     async fn ping(&self) -> Result<()> {

@@ -1,18 +1,22 @@
-//! One suite for every store: memory, SQLite in a file, Postgres; then what only Postgres can do wrong.
+//! One suite for every store: memory, SQLite in a file, Postgres; then what only one of them can do wrong.
 //!
 //! Postgres is the server of `DATABASE_URL`; each test has a database of its own there, which it drops.
 
 mod fixtures;
 mod stores;
 
+mod audit;
 mod commit;
 mod definitions;
+mod letters;
 mod operators;
 mod ownership;
 mod reads;
 
+mod constraints;
 mod postgres;
 mod proxy;
+mod sqlite;
 
 /// Makes each of these functions a test on every store.
 macro_rules! on_every_store {
@@ -53,10 +57,19 @@ on_every_store! {
         a_batch_may_be_large,
         an_empty_batch_is_stored,
         awkward_texts_are_stored;
+    audit:
+        requests_are_listed_newest_first_once_they_have_ended,
+        a_workers_record_is_listed_too;
     definitions:
         a_definition_is_pinned_once,
         another_content_under_a_number_in_use_is_refused,
         of_two_contents_pinned_at_once_one_is_refused;
+    letters:
+        a_dead_letter_is_settled_once_with_its_record,
+        of_many_who_claim_a_letter_one_does,
+        a_claim_runs_out,
+        a_letter_given_back_may_be_claimed_again,
+        large_letters_make_short_pages;
     operators:
         a_request_is_pending_until_it_is_answered,
         a_withdrawn_request_is_not_pending,

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use orchestrator::store::postgres::PostgresStore;
 use orchestrator::store::rows::Batch;
-use orchestrator::store::{Committed, StoreError};
+use orchestrator::store::{Committed, Store, StoreError};
 use saga_model::ids::ShardId;
 use sqlx::{Connection, PgConnection};
 
-use crate::fixtures::{LONG, Owner, id_in, instance, reserved, saga};
+use crate::fixtures::{LONG, Owner, definition, id_in, instance, reserved, saga};
 use crate::proxy::{Proxy, Trap};
 use crate::stores::{AnyStore, address_of, on_database, with_address};
 
@@ -180,6 +180,26 @@ async fn a_dropped_caller_leaves_no_transaction_open() {
         let open = "SELECT count(*) FROM pg_stat_activity \
             WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
         assert_eq!(sqlx::query_scalar::<_, i64>(open).fetch_one(&mut watcher).await.unwrap(), 0);
+    })
+    .await;
+}
+
+/// What is begun inside a transaction is a SAVEPOINT, and its end no commit.
+#[tokio::test]
+async fn a_connection_inside_a_transaction_is_not_used_again() {
+    on_database(|url| async move {
+        let store = PostgresStore::open(&url).unwrap();
+        let pool = store.connection().get_postgres_connection_pool();
+        let mut connection = pool.acquire().await.unwrap();
+        std::mem::forget(connection.begin().await.unwrap());
+        drop(connection);
+        // It goes back to the pool in a task of its own.
+        while pool.num_idle() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let pinned = store.pin_definition(&definition()).await.unwrap();
+        let other = PostgresStore::open(&url).unwrap();
+        assert_eq!(other.definitions().await.unwrap(), [(pinned, definition())]);
     })
     .await;
 }

@@ -9,7 +9,7 @@ mod survival;
 mod topics;
 
 pub use client::{Client, Json};
-pub use process::Process;
+pub use process::{PATIENCE, Process};
 pub use stack::{Settings, Stack};
 pub use stack::{binary_path, free_address};
 pub use survival::orders_survive;

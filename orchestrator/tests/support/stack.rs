@@ -120,6 +120,12 @@ impl Stack {
         self.launch(name, "worker", kinds, settings);
     }
 
+    /// What `saga audit` says of the database: all holds.
+    pub fn audit(&self) {
+        let mut audit = self.run("saga", &["audit"]);
+        assert_eq!(audit.wait(), 0, "{}", audit.output());
+    }
+
     /// A client of that process.
     pub fn client(&self, name: &str) -> Client {
         Client::new(format!("http://{}", self.addresses[name]))

@@ -98,10 +98,8 @@ impl<'d> Draft<'d> {
         self.saga.question(self.definition)
     }
 
-    /// The step in hand; once all are done, the last one.
     pub(super) fn step_in_hand(&self) -> StepIndex {
-        let last = StepIndex((self.saga.steps.len() - 1) as u8); // a definition has 1 to 64 steps
-        self.question().map_or(last, |question| question.step)
+        self.saga.step_in_hand(self.definition)
     }
 
     pub(super) fn def(&self, index: StepIndex) -> &'d StepDef {

@@ -56,7 +56,10 @@ fn is_skippable(definition: &Definition, saga: &Saga, question: Question) -> boo
 }
 
 /// Whether the verb may be applied, beyond its name.
-fn judge(definition: &Definition, saga: &Saga, verb: &Verb) -> Result<(), Refused> {
+///
+/// # Errors
+/// Why not.
+pub fn judge(definition: &Definition, saga: &Saga, verb: &Verb) -> Result<(), Refused> {
     let refuse = || Refused::ActionNotAllowed { action: verb.action(), available: available_actions(definition, saga) };
     let named = match verb {
         Verb::Skip { step } => Some(definition.find(step).ok_or_else(|| Refused::UnknownStep { step: step.clone() })?),

@@ -11,8 +11,8 @@ const MOST: usize = 100;
 const MOST_BYTES: usize = 64 * 1024;
 
 impl Json<'_> {
-    /// The JSON Pointers (RFC 6901) of the members whose key stands in their object before: all of them, up to a
-    /// bound that no honest text comes near.
+    /// The JSON Pointers (RFC 6901) of the members whose key stands in their object before: each once, up to a bound that
+    /// no honest text comes near.
     pub fn duplicate_keys(&self) -> Vec<String> {
         let mut found = Vec::new();
         if self.has_duplicates() {
@@ -53,7 +53,7 @@ impl Json<'_> {
                     }
                     at.push('/');
                     at.push_str(&pointer_token(key));
-                    if !seen.insert(key) {
+                    if !seen.insert(key) && !found.contains(at) {
                         found.push(at.clone());
                     }
                     value.collect_duplicates(at, found);

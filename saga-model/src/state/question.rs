@@ -96,6 +96,23 @@ impl Saga {
         }
     }
 
+    /// The step in hand: that of the open question. Where there is none (all is answered, and what follows waits until
+    /// the hold is over), the step that was answered last.
+    pub fn step_in_hand(&self, definition: &Definition) -> StepIndex {
+        if let Some(question) = self.question(definition) {
+            return question.step;
+        }
+        let mut steps = definition.steps().map(|(index, _)| index);
+        let answered_last = match self.phase {
+            // Compensations are answered in reverse.
+            Phase::Unwinding => steps.find(|index| self.step(*index).undo.is_some()),
+            Phase::Forward | Phase::Closing | Phase::Completed | Phase::Compensated | Phase::Resolved => {
+                steps.next_back()
+            }
+        };
+        answered_last.unwrap_or(StepIndex(0)) // which every definition has
+    }
+
     /// The attempts at the answer to `question`; none for the compensation of a step that owes none.
     pub fn course(&self, question: Question) -> Option<&Course> {
         let step = self.step(question.step);

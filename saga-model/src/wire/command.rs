@@ -1,14 +1,18 @@
 //! Commands: how the orchestrator writes one and how a worker reads it.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::fields::Fields;
-use super::{Unreadable, idempotency_key, token};
+use super::fields::{Fields, Limits};
+use super::{MAX_MESSAGE_BYTES, Unreadable, idempotency_key, token};
+use crate::advance::MAX_SAGA_BYTES;
 use crate::definition::{Definition, InputForm};
 use crate::ids::SagaId;
-use crate::json::RawJson;
+use crate::json::{MAX_DEPTH, RawJson};
 use crate::state::{CommandRef, Deadline, Failure, Kind, OrderStatus, Phase, Saga, StepStatus};
 
 /// A command as a worker reads it.
@@ -26,12 +30,19 @@ pub struct Command {
     pub payload: RawJson,
 }
 
+/// How much deeper an output stands in a command than in the reply that brought it.
+const DEEPER: usize = 2;
+
 /// Reads a command.
+///
+/// The outputs of earlier steps that it carries come on top of what any message may have: each was read before, in a
+/// reply, and together they are at most what a saga may hold. So whatever an orchestrator writes is read.
 ///
 /// # Errors
 /// The code of the dead letter that it is.
 pub fn parse(bytes: &[u8]) -> Result<Command, Unreadable> {
-    let mut fields = Fields::read(bytes, None)?;
+    let uncounted = if bytes.len() > MAX_MESSAGE_BYTES { bytes_of_outputs(bytes).min(MAX_SAGA_BYTES) } else { 0 };
+    let mut fields = Fields::read(bytes, &Limits { uncounted, depth: MAX_DEPTH + DEEPER, member: None })?;
     let (saga_id, step, kind) = (fields.saga_id()?, fields.text("step")?, fields.kind()?);
     let (round, attempt) = (fields.count("round")?, fields.count("attempt")?);
     let (key, token) = (fields.text("idempotencyKey")?, fields.text("token")?);
@@ -53,6 +64,22 @@ pub fn parse(bytes: &[u8]) -> Result<Command, Unreadable> {
             Unreadable::new(super::DeadLetterCode::MissingField, "a field is missing")
         })),
     }
+}
+
+/// How much of a command is the outputs of earlier steps; none of what cannot be read.
+fn bytes_of_outputs(bytes: &[u8]) -> usize {
+    #[derive(Deserialize)]
+    struct Whole<'a> {
+        #[serde(borrow)]
+        payload: Carrying<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Carrying<'a> {
+        #[serde(borrow)]
+        steps: BTreeMap<Cow<'a, str>, &'a RawValue>,
+    }
+    let Ok(Whole { payload }) = serde_json::from_slice(bytes) else { return 0 };
+    payload.steps.values().map(|output| output.get().len()).sum()
 }
 
 #[derive(Serialize)]

@@ -11,20 +11,33 @@ pub(super) struct Fields<'a> {
     missing: Option<&'static str>,
 }
 
+/// How much of a message is read.
+pub(super) struct Limits {
+    /// Bytes that are not counted against [`MAX_MESSAGE_BYTES`].
+    pub(super) uncounted: usize,
+    /// Levels of nesting.
+    pub(super) depth: usize,
+    /// A member that, whatever its type, may have so many bytes.
+    pub(super) member: Option<(&'static str, usize)>,
+}
+
 impl<'a> Fields<'a> {
-    /// Reads a message. The member `limited.0`, whatever its type, may have at most `limited.1` bytes.
-    pub(super) fn read(bytes: &'a [u8], limited: Option<(&str, usize)>) -> Result<Self, Unreadable> {
+    /// Reads a message within `limits`.
+    pub(super) fn read(bytes: &'a [u8], limits: &Limits) -> Result<Self, Unreadable> {
         use DeadLetterCode::{NotJson, TooLarge, WrongType};
-        if bytes.len() > MAX_MESSAGE_BYTES {
-            let detail = format!("{} bytes; at most {MAX_MESSAGE_BYTES} are read", bytes.len());
-            return Err(Unreadable::new(TooLarge, detail));
+        let counted = bytes.len() - limits.uncounted;
+        if counted > MAX_MESSAGE_BYTES {
+            return Err(Unreadable::new(TooLarge, format!("{counted} bytes; at most {MAX_MESSAGE_BYTES} are read")));
         }
-        let json = json::parse(bytes).map_err(|error| Unreadable::new(NotJson, error.to_string()))?;
+        let json =
+            json::parse_within(bytes, limits.depth).map_err(|error| Unreadable::new(NotJson, error.to_string()))?;
         let Some(members) = json.as_object() else {
             return Err(Unreadable::new(WrongType, "the message is not a JSON object"));
         };
         for (key, value) in members {
-            if let Some((name, most)) = limited.filter(|(name, most)| key == name && value.raw.get().len() > *most) {
+            if let Some((name, most)) =
+                limits.member.filter(|(name, most)| key == name && value.raw.get().len() > *most)
+            {
                 let detail = format!("{name} has {} bytes; at most {most} are read", value.raw.get().len());
                 return Err(Unreadable::new(TooLarge, detail));
             }

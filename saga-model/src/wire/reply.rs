@@ -3,10 +3,10 @@
 use serde::Serialize;
 
 use super::command::Command;
-use super::fields::Fields;
+use super::fields::{Fields, Limits};
 use super::{DeadLetterCode, MAX_OUTPUT_BYTES, Unreadable};
 use crate::ids::SagaId;
-use crate::json::{Json, RawJson};
+use crate::json::{Json, MAX_DEPTH, RawJson};
 use crate::state::{Failure, Kind, Outcome};
 
 /// A reply as it is read; whether its saga and step exist is not yet known.
@@ -28,7 +28,8 @@ pub struct ReplyMessage {
 /// # Errors
 /// The code of the dead letter that it is.
 pub fn parse(bytes: &[u8]) -> Result<ReplyMessage, Unreadable> {
-    let mut fields = Fields::read(bytes, Some(("output", MAX_OUTPUT_BYTES)))?;
+    let limits = Limits { uncounted: 0, depth: MAX_DEPTH, member: Some(("output", MAX_OUTPUT_BYTES)) };
+    let mut fields = Fields::read(bytes, &limits)?;
     let (saga_id, step, kind) = (fields.saga_id()?, fields.text("step")?, fields.kind()?);
     let (round, attempt) = (fields.count("round")?, fields.count("attempt")?);
     let (token, outcome) = (fields.text("token")?, fields.text("outcome")?);

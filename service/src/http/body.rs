@@ -1,7 +1,5 @@
 //! Reading a body: plain JSON of a bounded size, or a refusal that says which of it was wrong.
 
-use std::time::Duration;
-
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
@@ -10,18 +8,17 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use saga_model::json::{self, Json, JsonError};
 
+use super::late::problem_in;
 use crate::problem::{Code, Problem};
 
 /// The largest body that is read.
 pub const MAX_BODY_BYTES: usize = 65_536;
 
-/// How long a body may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 /// The bytes of a body that was sent as JSON: at most [`MAX_BODY_BYTES`], not parsed.
 ///
 /// Refused are another or no `Content-Type`, another charset than UTF-8 and any `Content-Encoding` (415), and a
-/// larger body, chunked or not (413).
+/// larger body, chunked or not (413); one that does not arrive within 30 s (400), or not within 2 s while the process
+/// ends (503).
 #[derive(Debug, Clone)]
 pub struct JsonBody(pub Bytes);
 
@@ -42,7 +39,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
         must_be_json(request.headers())?;
         let said: Option<u64> = request.headers().get(CONTENT_LENGTH).and_then(|n| n.to_str().ok()?.parse().ok());
         if said.is_some_and(|bytes| bytes > MAX_BODY_BYTES as u64) {
-            return Err(too_large());
+            return Err(Problem::body_too_large());
         }
         read(request.into_body()).await.map(Self)
     }
@@ -54,25 +51,17 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
 /// 400 `MALFORMED_JSON`, with what is wrong and where.
 pub fn parse_json(bytes: &[u8]) -> Result<Json<'_>, Problem> {
     json::parse(bytes).map_err(|error| match error {
-        JsonError::Malformed(_) | JsonError::TooDeep => Problem::new(Code::MalformedJson, error.to_string()),
+        JsonError::Malformed(_) | JsonError::TooDeep(_) => Problem::new(Code::MalformedJson, error.to_string()),
     })
 }
 
 async fn read(body: Body) -> Result<Bytes, Problem> {
-    let collect = Limited::new(body, MAX_BODY_BYTES).collect();
-    match tokio::time::timeout(PATIENCE, collect).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(error)) => Err(Problem::new(Code::MalformedJson, format!("the body broke off: {error}"))),
-        Err(_) => {
-            let detail = format!("the body did not arrive within {} s", PATIENCE.as_secs());
-            Err(Problem::new(Code::MalformedJson, detail))
-        }
+    match Limited::new(body, MAX_BODY_BYTES).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Problem::body_too_large()),
+        Err(error) => Err(problem_in(&*error)
+            .unwrap_or_else(|| Problem::new(Code::MalformedJson, format!("the body broke off: {error}")))),
     }
-}
-
-fn too_large() -> Problem {
-    Problem::new(Code::PayloadTooLarge, format!("A body has at most {MAX_BODY_BYTES} bytes"))
 }
 
 fn must_be_json(headers: &HeaderMap) -> Result<(), Problem> {

@@ -17,8 +17,10 @@ use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::oneshot;
 
-const AT_MOST_BYTES: usize = 64 * 1024 * 1024;
-const AT_MOST: Duration = Duration::from_secs(1);
+/// So much is taken, for so long, and as long as something comes.
+pub(super) const AT_MOST_BYTES: usize = 64 * 1024 * 1024;
+pub(super) const AT_MOST: Duration = Duration::from_secs(4);
+pub(super) const SILENCE: Duration = Duration::from_millis(500);
 
 pub(super) async fn take_what_comes(request: Request, next: Next) -> Response {
     // A client that expects a go-ahead has not sent its body and will not, once refused.
@@ -38,7 +40,7 @@ pub(super) async fn take_what_comes(request: Request, next: Next) -> Response {
 
 async fn discard(mut body: Body) {
     let mut bytes = 0;
-    while let Some(Ok(frame)) = body.frame().await {
+    while let Ok(Some(Ok(frame))) = tokio::time::timeout(SILENCE, body.frame()).await {
         bytes += frame.data_ref().map_or(0, Bytes::len);
         if bytes > AT_MOST_BYTES {
             break;

@@ -13,7 +13,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::drain::take_what_comes;
 use super::trace::trace;
 use crate::metrics::HttpMetrics;
-use crate::problem::{Code, Problem, of_refusal};
+use crate::problem::{Problem, of_refusal};
 
 /// The longest URI that is looked at: path and query.
 pub const MAX_URI_BYTES: usize = 8 * 1024;
@@ -60,7 +60,7 @@ async fn count(metrics: HttpMetrics, request: Request, next: Next) -> Response {
 pub(super) async fn refuse_long_uri(request: Request, next: Next) -> Response {
     let length = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
     if length > MAX_URI_BYTES {
-        return Problem::new(Code::UriTooLong, format!("An URI has at most {MAX_URI_BYTES} bytes")).into_response();
+        return Problem::uri_too_long().into_response();
     }
     next.run(request).await
 }

@@ -1,5 +1,7 @@
 //! Reading the members of a request's body: every wrong one at once.
 
+use std::collections::BTreeSet;
+
 use saga_model::field::{FieldCode, FieldError};
 use saga_model::json::{self, Json, RawJson, Value, pointer_token};
 
@@ -27,10 +29,14 @@ impl<'j> Fields<'j> {
             return Err(Problem::validation([wrong]));
         };
         let mut fields = Self { json, errors: Vec::new() };
+        let mut strange = BTreeSet::new();
         for (key, _) in members {
+            if known.contains(&key.as_ref()) || !strange.insert(key) {
+                continue; // that a key stands twice is told in the end
+            }
             if key.contains('\0') {
                 fields.wrong(key, FieldCode::InvalidValue, "a name may not contain NUL");
-            } else if !known.contains(&key.as_ref()) {
+            } else {
                 let detail = format!("there is no such field; the body has {}", known.join(", "));
                 fields.wrong(key, FieldCode::UnknownField, detail);
             }

@@ -27,12 +27,15 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     }
 }
 
-/// The revision that a request insists on (`If-Match: "4"`), if it does.
+/// The revision that a request insists on (`If-Match: "4"`), if it does; `*` means any.
 ///
 /// # Errors
-/// 400 `INVALID_PARAMETER` if there are two, or it is no number in double quotes.
+/// 400 `INVALID_PARAMETER` if there are two, or it is neither a number in double quotes nor `*`.
 pub fn if_match(headers: &HeaderMap) -> Result<Option<Revision>, Problem> {
     let Some(value) = once(headers, &IF_MATCH, "If-Match")? else { return Ok(None) };
+    if value == "*" {
+        return Ok(None);
+    }
     let quoted = value.to_str().ok().and_then(|text| text.strip_prefix('"')?.strip_suffix('"'));
     let digits = quoted.filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
     match digits {
@@ -78,9 +81,12 @@ mod tests {
     fn revisions() {
         let read = |values: &[&[u8]]| if_match(&headers(&IF_MATCH, values)).map_err(|p| p.code());
         assert_eq!(read(&[]), Ok(None));
+        assert_eq!(read(&[b"*"]), Ok(None), "any revision of a saga that is there");
         assert_eq!(read(&[b"\"4\""]), Ok(Some(Revision(4))));
         assert_eq!(read(&[b"\"99999999999999999999999\""]), Ok(Some(Revision(u64::MAX))));
-        for bad in [&b"4"[..], b"*", b"\"\"", b"\"", b"W/\"4\"", b"\"4\", \"5\"", b"\"-4\"", b"\"x\"", b"\"4"] {
+        for bad in
+            [&b"4"[..], b"**", b"\"*\"", b"\"\"", b"\"", b"W/\"4\"", b"\"4\", \"5\"", b"\"-4\"", b"\"x\"", b"\"4"]
+        {
             assert_eq!(read(&[bad]), Err(Code::InvalidParameter), "{bad:?}");
         }
         assert_eq!(read(&[b"\"4\"", b"\"4\""]), Err(Code::InvalidParameter));

@@ -9,20 +9,30 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use hyper::body::Incoming;
+use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
+use axum::response::Response;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 use tower::ServiceExt;
 
+use super::bare::Documented;
+use super::late::Punctual;
 use crate::exit::Stop;
 use crate::settings::ListenAddr;
+use crate::shutdown::Shutdown;
 
-/// How long an ending process waits for requests in flight before it cuts them off.
-pub const HARD_STOP: Duration = Duration::from_secs(8);
+/// The longest head of a request: what a connection may take in before it knows what is asked.
+pub(super) const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// The most headers of a request. This is what hyper takes unless it is told otherwise; told the same, it would be
+/// slower.
+pub(super) const MAX_HEADERS: usize = 100;
 
 /// How long a client may take to send the head of a request, and a connection may stay idle.
 const HEAD_PATIENCE: Duration = Duration::from_secs(60);
@@ -49,15 +59,18 @@ pub async fn bind(addr: &ListenAddr) -> Result<TcpListener, Stop> {
     })
 }
 
-/// Serves `routes` until `shutdown`. Then it accepts nothing more, answers the requests in flight, closes, and
-/// cuts off what is not done after `hard_stop` ([`HARD_STOP`] in production). Returns how many were cut off.
+/// Serves `routes` until the process closes ([`Shutdown::closing`]). While it drains, connections are accepted and
+/// answered, and told to go elsewhere for the next request. Then nothing more is accepted, the requests in flight are
+/// answered, and what is not done `hard_stop` after the process began to drain is cut off. Returns how many were.
 ///
-/// Endless answers (event streams) have to watch the same token and end by themselves.
-pub async fn serve(listener: TcpListener, routes: Router, shutdown: CancellationToken, hard_stop: Duration) -> usize {
+/// Endless answers (event streams) have to watch [`Shutdown::draining`] and end by themselves.
+pub async fn serve(listener: TcpListener, routes: Router, shutdown: Shutdown, hard_stop: Duration) -> usize {
     let mut connections = JoinSet::new();
+    let mut draining_since = None;
     loop {
         tokio::select! {
-            () = shutdown.cancelled() => break,
+            () = shutdown.closing().cancelled() => break,
+            () = shutdown.draining().cancelled(), if draining_since.is_none() => draining_since = Some(Instant::now()),
             Some(_ended) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
@@ -67,16 +80,19 @@ pub async fn serve(listener: TcpListener, routes: Router, shutdown: Cancellation
                 Err(error) => {
                     tracing::error!(%error, "Cannot accept connections; trying again");
                     tokio::select! {
-                        () = shutdown.cancelled() => break,
+                        () = shutdown.closing().cancelled() => break,
                         () = tokio::time::sleep(SHORT_OF_CONNECTIONS) => {}
                     }
                 }
             },
         }
     }
-    drop(listener);
+    for stream in still_waiting(listener) {
+        connections.spawn(connection(stream, routes.clone(), shutdown.clone()));
+    }
     let all = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(hard_stop, all).await.is_ok() {
+    let until = draining_since.unwrap_or_else(Instant::now) + hard_stop;
+    if tokio::time::timeout_at(until, all).await.is_ok() {
         return 0;
     }
     let left = connections.len();
@@ -85,41 +101,65 @@ pub async fn serve(listener: TcpListener, routes: Router, shutdown: Cancellation
     left
 }
 
+/// Closes the listener. Whoever it has let in already, and nobody has looked at yet, is not to be cut off.
+fn still_waiting(listener: TcpListener) -> Vec<TcpStream> {
+    // What the system refuses here concerns clients that nobody has heard of.
+    let Ok(listener) = listener.into_std() else { return Vec::new() };
+    let accepted = std::iter::from_fn(|| listener.accept().ok()); // it never waits
+    accepted
+        .filter_map(|(stream, _)| stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)).ok())
+        .collect()
+}
+
 fn concerns_one_client(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn connection(stream: TcpStream, routes: Router, shutdown: CancellationToken) {
+async fn connection(stream: TcpStream, routes: Router, shutdown: Shutdown) {
     // Answers are written whole: waiting for more to send would only delay them. Where the system cannot, it is slower.
     let _slower = stream.set_nodelay(true);
     let asked = Arc::new(AtomicBool::new(false));
     let service = service_fn(|request: hyper::Request<Incoming>| {
         asked.store(true, Ordering::Relaxed);
-        let routes = routes.clone();
-        async move {
-            Ok::<_, Infallible>(routes.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {}))
-        }
+        let answer = answer(request, routes.clone(), shutdown.clone());
+        async move { Ok::<_, Infallible>(answer.await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
-        .serve_connection(TokioIo::new(stream), service);
+        .max_header_size(MAX_HEAD_BYTES)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .serve_connection(TokioIo::new(Documented::new(stream)), service);
     let mut connection = pin!(connection);
     tokio::select! {
         // A client that breaks off is its own affair.
         _ended = connection.as_mut() => return,
-        () = shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
+        () = shutdown.closing().cancelled() => {}
     }
-    // A connection that was opened and never used (browsers do) would otherwise be waited for until the hard stop.
-    let never_asked = async {
-        tokio::time::sleep(LAST_CALL).await;
-        if asked.load(Ordering::Relaxed) {
-            std::future::pending::<()>().await;
+    if !asked.load(Ordering::Relaxed) {
+        // It has just been let in, or was opened and never used (browsers do), and would be waited for until the end.
+        tokio::select! {
+            _ended = connection.as_mut() => return,
+            () = tokio::time::sleep(LAST_CALL) => {}
         }
-    };
-    tokio::select! {
-        _ended = connection.as_mut() => {}
-        () = never_asked => {}
+        if !asked.load(Ordering::Relaxed) {
+            return;
+        }
     }
+    connection.as_mut().graceful_shutdown();
+    let _ended = connection.await;
+}
+
+async fn answer(request: hyper::Request<Incoming>, routes: Router, shutdown: Shutdown) -> Response {
+    let draining = shutdown.draining();
+    let request = request.map(|body| {
+        if body.is_end_stream() { Body::empty() } else { Body::new(Punctual::new(body, draining.clone())) }
+    });
+    let mut response = routes.oneshot(request).await.unwrap_or_else(|never| match never {});
+    if draining.is_cancelled() {
+        // The next request finds a process that stays.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }

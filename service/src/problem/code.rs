@@ -25,6 +25,7 @@ pub enum Code {
     PayloadTooLarge,
     UriTooLong,
     UnsupportedMediaType,
+    HeadersTooLarge,
     ValidationFailed,
     IdempotencyKeyReused,
     StepNotReplayable,
@@ -40,7 +41,7 @@ pub enum Code {
 
 impl Code {
     /// All of them, for documents that list them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::MalformedJson,
         Self::InvalidParameter,
         Self::Unauthenticated,
@@ -60,6 +61,7 @@ impl Code {
         Self::PayloadTooLarge,
         Self::UriTooLong,
         Self::UnsupportedMediaType,
+        Self::HeadersTooLarge,
         Self::ValidationFailed,
         Self::IdempotencyKeyReused,
         Self::StepNotReplayable,
@@ -97,6 +99,7 @@ impl Code {
             Self::UnsupportedMediaType => {
                 (415, "UNSUPPORTED_MEDIA_TYPE", "The body is not sent as plain application/json")
             }
+            Self::HeadersTooLarge => (431, "HEADERS_TOO_LARGE", "The headers are too many or too large"),
             Self::ValidationFailed => (422, "VALIDATION_FAILED", "Fields of the body are wrong"),
             Self::IdempotencyKeyReused => {
                 (422, "IDEMPOTENCY_KEY_REUSED", "The idempotency key stands for another request")

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use clap::Args;
+use clap::builder::TypedValueParser;
 
 use super::address::is_host_and_port;
 use super::quiet::Quiet;
@@ -41,6 +42,11 @@ impl Connections {
             .as_ref()
             .ok_or_else(|| Stop::Usage("REDIS_URL is not set: write it as redis://host:port".to_owned()))
     }
+}
+
+/// Reads the URL of a Postgres; an error does not repeat what may be a password.
+pub fn database_url_parser() -> impl TypedValueParser<Value = Secret> {
+    Quiet(database_url)
 }
 
 fn database_url(text: &str) -> Result<Secret, String> {

@@ -1,9 +1,13 @@
-//! Where to listen and whom to let in.
+//! Where to listen, whom to let in, and how long to go on with it at the end.
+
+use std::time::Duration;
 
 use clap::Args;
+use saga_model::micros::Millis;
 
 use super::address::ListenAddr;
 use super::quiet::Quiet;
+use crate::duration;
 use crate::keys::{ApiKeys, KeyList, OpenScopes};
 
 /// The HTTP side of a process.
@@ -22,6 +26,22 @@ pub struct HttpArgs {
     /// Scopes that need no key; empty means none
     #[arg(long, env = "SAGA_OPEN_SCOPES", value_name = "SCOPES", default_value = "submit,read")]
     saga_open_scopes: OpenScopes,
+
+    /// After SIGTERM, go on listening for so long, not ready, so that load balancers see it: 0s to 4s. Ctrl-C ends
+    /// without it
+    #[arg(long, env = "SHUTDOWN_GRACE", value_name = "DURATION", default_value = "1s", value_parser = grace)]
+    shutdown_grace: Millis,
+}
+
+/// The longest grace: what follows it has to be done within ten seconds of the signal.
+const LONGEST_GRACE: Millis = Millis(4_000);
+
+fn grace(text: &str) -> Result<Millis, String> {
+    let grace = duration::parse_from_zero(text).map_err(|error| error.to_string())?;
+    if grace > LONGEST_GRACE {
+        return Err(format!("write a duration of at most {}", duration::write(LONGEST_GRACE)));
+    }
+    Ok(grace)
 }
 
 impl HttpArgs {
@@ -33,6 +53,11 @@ impl HttpArgs {
     /// Where to listen, if it was said.
     pub fn given_addr(&self) -> Option<&ListenAddr> {
         self.http_addr.as_ref()
+    }
+
+    /// How long to go on listening after SIGTERM.
+    pub fn shutdown_grace(&self) -> Duration {
+        Duration::from_millis(self.shutdown_grace.0)
     }
 
     /// The keys and the open scopes.

@@ -1,5 +1,7 @@
 //! Flags alone: what the environment adds is tested in a process of its own (`tests/settings_env.rs`).
 
+use std::time::Duration;
+
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 
@@ -42,8 +44,9 @@ fn defaults() {
     let default: ListenAddr = "127.0.0.1:8081".parse().unwrap();
     assert_eq!(all.http.listen_addr(default.clone()), default);
     assert!(all.http.api_keys().is_open(Scope::Submit) && all.http.api_keys().is_open(Scope::Read));
-    assert_eq!(all.timing.resolve(Timing::SERVE), Timing::SERVE);
-    assert_eq!(all.timing.resolve(Timing::DEV), Timing::DEV);
+    assert_eq!(all.timing.resolve(Timing::SERVE), Ok(Timing::SERVE));
+    assert_eq!(all.timing.resolve(Timing::DEV), Ok(Timing::DEV));
+    assert_eq!(all.http.shutdown_grace(), Duration::from_secs(1));
     assert_eq!(all.topics.kafka_partitions.get(), 4);
     assert_eq!(all.topics.kafka_replication, None);
 }
@@ -61,12 +64,26 @@ fn the_defaults_of_timing() {
 }
 
 #[test]
+fn a_first_delay_above_the_longest_is_refused() {
+    let delays = |flags: &[&str]| {
+        let policy = read(flags).unwrap().timing.resolve(Timing::DEV)?.policy;
+        Ok((policy.retry_base.0, policy.retry_cap.0))
+    };
+    let both: Result<(u64, u64), Stop> = delays(&["--retry-base=2s", "--retry-cap=1s"]);
+    assert!(matches!(&both, Err(Stop::Usage(why)) if why.contains("RETRY_BASE is 2s and RETRY_CAP 1s")), "{both:?}");
+    assert_eq!(delays(&["--retry-base=1s", "--retry-cap=1s"]), Ok((1_000, 1_000)));
+    assert_eq!(delays(&["--retry-base=5s"]), Ok((5_000, 5_000)), "a default gives way");
+    assert_eq!(delays(&["--retry-cap=50ms"]), Ok((50, 50)), "a default gives way");
+}
+
+#[test]
 fn flags_are_read() {
     let all = read(&[
         "--redis-url=redis://r",
         "--http-addr=:0",
         "--saga-api-keys=ops:s3cret:read+admin",
         "--saga-open-scopes=",
+        "--shutdown-grace=0ms",
         "--rust-log=debug,service=trace",
         "--log-format=text",
         "--otel-exporter-otlp-endpoint=http://c:4318/",
@@ -85,9 +102,10 @@ fn flags_are_read() {
     assert_eq!(all.http.given_addr().unwrap().as_str(), "0.0.0.0:0");
     let keys = all.http.api_keys();
     assert!(!keys.is_open(Scope::Submit) && !keys.is_open(Scope::Read));
+    assert_eq!(all.http.shutdown_grace(), Duration::ZERO);
     assert_eq!(all.log.format(), LogFormat::Text);
     assert_eq!(all.log.otel_exporter_otlp_endpoint.unwrap().traces_url(), "http://c:4318/v1/traces");
-    let timing = all.timing.resolve(Timing::DEV);
+    let timing = all.timing.resolve(Timing::DEV).unwrap();
     let policy = timing.policy;
     assert_eq!((policy.step_timeout.0, policy.step_attempts, policy.compensation_attempts), (1_000, 1, 2));
     assert_eq!((policy.retry_base.0, policy.retry_cap.0), (3, 240_000));
@@ -104,6 +122,8 @@ fn malformed_ones_say_what_to_write_and_end_with_2() {
         ("--saga-open-scopes=read,write", "submit, read"),
         ("--saga-open-scopes=admin", "admin"),
         ("--saga-open-scopes=read,,submit", "submit, read"),
+        ("--shutdown-grace=5s", "at most 4s"),
+        ("--shutdown-grace=1", "ms, s, m or h"),
         ("--rust-log=noise=very", "level"),
         ("--log-format=xml", "json"),
         ("--otel-exporter-otlp-endpoint=collector:4318", "http://host:port"),

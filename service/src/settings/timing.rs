@@ -5,6 +5,7 @@ use saga_model::definition::Policy;
 use saga_model::micros::Millis;
 
 use crate::duration;
+use crate::exit::Stop;
 
 /// Timing as it was said: what is absent is taken from the defaults of the process, see [`TimingArgs::resolve`].
 #[derive(Args, Clone, Debug, Default)]
@@ -22,7 +23,7 @@ pub struct TimingArgs {
     #[arg(long, env = "COMPENSATION_ATTEMPTS", value_name = "NUMBER", value_parser = attempts)]
     compensation_attempts: Option<u32>,
 
-    /// The first delay between attempts; it doubles, with jitter [default: 500ms, dev: 100ms]
+    /// The first delay between attempts, at most RETRY_CAP; it doubles, with jitter [default: 500ms, dev: 100ms]
     #[arg(long, env = "RETRY_BASE", value_name = "DURATION", value_parser = duration::parse)]
     retry_base: Option<Millis>,
 
@@ -75,21 +76,37 @@ impl Timing {
 }
 
 impl TimingArgs {
-    /// What was said, and `defaults` for the rest.
-    pub fn resolve(&self, defaults: Timing) -> Timing {
+    /// What was said, and `defaults` for the rest. Where a default and what was said do not go together, the default
+    /// gives way.
+    ///
+    /// # Errors
+    /// If two that were said do not go together.
+    pub fn resolve(&self, defaults: Timing) -> Result<Timing, Stop> {
         let Policy { step_timeout, step_attempts, compensation_attempts, retry_base, retry_cap, saga_deadline } =
             defaults.policy;
-        Timing {
+        let (retry_base, retry_cap) = match (self.retry_base, self.retry_cap) {
+            (Some(base), Some(cap)) if base > cap => {
+                let (base, cap) = (duration::write(base), duration::write(cap));
+                let detail =
+                    format!("RETRY_BASE is {base} and RETRY_CAP {cap}: the first delay is longer than the longest");
+                return Err(Stop::Usage(detail));
+            }
+            (Some(base), Some(cap)) => (base, cap),
+            (Some(base), None) => (base, retry_cap.max(base)),
+            (None, Some(cap)) => (retry_base.min(cap), cap),
+            (None, None) => (retry_base, retry_cap),
+        };
+        Ok(Timing {
             policy: Policy {
                 step_timeout: self.step_timeout.unwrap_or(step_timeout),
                 step_attempts: self.step_attempts.unwrap_or(step_attempts),
                 compensation_attempts: self.compensation_attempts.unwrap_or(compensation_attempts),
-                retry_base: self.retry_base.unwrap_or(retry_base),
-                retry_cap: self.retry_cap.unwrap_or(retry_cap),
+                retry_base,
+                retry_cap,
                 saga_deadline: self.saga_deadline.unwrap_or(saga_deadline),
             },
             lease_timeout: self.lease_timeout.unwrap_or(defaults.lease_timeout),
-        }
+        })
     }
 }
 

@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use axum::Router;
 use service::http::serve;
+use service::shutdown::Shutdown;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 /// Longer than anything here takes, so that a test that waits for what never comes fails and does not hang.
 pub const FOREVER: Duration = Duration::from_secs(20);
 
 pub struct Server {
     pub addr: SocketAddr,
-    pub shutdown: CancellationToken,
+    pub shutdown: Shutdown,
     serving: JoinHandle<usize>,
 }
 
@@ -28,7 +28,7 @@ impl Server {
     pub async fn start_with(routes: Router, hard_stop: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let shutdown = CancellationToken::new();
+        let shutdown = Shutdown::new();
         let serving = tokio::spawn(serve(listener, routes, shutdown.clone(), hard_stop));
         Self { addr, shutdown, serving }
     }

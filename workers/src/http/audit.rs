@@ -5,7 +5,6 @@
 //! no such path, a body that makes no sense) is recorded here.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, BodyDataStream};
@@ -28,9 +27,6 @@ use crate::sql::Db;
 /// Marks a response whose record is stored already.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Recorded;
-
-/// How long a body may take to arrive before it is passed on as far as it has come.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Puts the audit around `routes`, which stand behind their door already. It records the admin calls to paths of which
 /// `ours` says so: all, in a worker's process.
@@ -79,17 +75,13 @@ async fn recorded(request: Request, next: Next, db: Db, keys: &ApiKeys) -> Respo
 async fn begin_of(body: Body) -> (Bytes, Body) {
     let mut rest: BodyDataStream = body.into_data_stream();
     let (mut start, mut broke, mut ended) = (BytesMut::new(), None, false);
-    let read = async {
-        while start.len() <= MAX_BODY_BYTES && broke.is_none() && !ended {
-            match rest.next().await {
-                Some(Ok(chunk)) => start.extend_from_slice(&chunk),
-                Some(Err(error)) => broke = Some(Err(error)),
-                None => ended = true,
-            }
+    while start.len() <= MAX_BODY_BYTES && broke.is_none() && !ended {
+        match rest.next().await {
+            Some(Ok(chunk)) => start.extend_from_slice(&chunk),
+            Some(Err(error)) => broke = Some(Err(error)), // one that does not come in time, too
+            None => ended = true,
         }
-    };
-    // Out of time: whoever reads the body waits for the rest.
-    let _late = tokio::time::timeout(PATIENCE, read).await;
+    }
     let start = start.freeze();
     let body = if ended {
         Body::from(start.clone())

@@ -25,6 +25,7 @@ pub(super) fn reply<T>(item: &Item<T>, answer: &Answer, at: Micros) -> Result<Ou
         time: at,
         sequence: None,
         trace: item.span.as_ref().map(PlannedSpan::place).or(item.sent_from),
+        definition: None,
     };
     Ok(Outgoing {
         topic: topics::REPLIES,

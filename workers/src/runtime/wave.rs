@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use service::cloudevents;
+
 use super::read::Item;
 use super::work::{Done, Plan};
 use super::{Runtime, reply};
@@ -85,7 +87,8 @@ impl<P: Participant> Runtime<P> {
         let now = service::time::now();
         let mut replies = Vec::with_capacity(answers.len());
         for (item, answer) in answers {
-            self.observer.answered(&item.command, answer, item.span.as_ref(), item.undoes);
+            let definition = cloudevents::definition(&item.delivery.headers);
+            self.observer.answered(&item.command, answer, definition, item.span.as_ref(), item.undoes);
             if !item.silent {
                 replies.push(reply::reply(item, answer, now)?);
             }

@@ -13,8 +13,8 @@ mod books;
 mod rebuild;
 mod redis;
 
-mod entity;
-mod shelf;
+pub(in crate::shop) mod entity;
+pub(in crate::shop) mod shelf;
 
 use std::sync::Arc;
 

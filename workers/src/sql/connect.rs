@@ -40,6 +40,10 @@ pub fn connect(url: &str, patience: Duration) -> Result<DatabaseConnection, sqlx
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {
             Box::pin(async move {
+                // What is begun inside a transaction is a SAVEPOINT, and its end no commit: never on this one again.
+                if connection.is_in_transaction() {
+                    return Ok(false);
+                }
                 if meta.idle_for >= DOUBTFUL {
                     connection.ping().await?;
                 }

@@ -5,6 +5,7 @@ mod look;
 mod names;
 mod producer;
 mod seldom;
+mod single;
 pub mod topics;
 
 use std::sync::Arc;
@@ -19,8 +20,9 @@ use self::consumer::Consumer;
 use self::look::Look;
 use self::names::Names;
 use self::producer::Producer;
+use self::single::Single;
 use self::topics::Mender;
-use super::{AckSink, Bus, BusError, Incoming, Outgoing, Progress};
+use super::{AckSink, Bus, BusError, Incoming, Message, Outgoing, Progress, Undelivered};
 
 /// What a Kafka bus has to know.
 #[derive(Debug, Clone)]
@@ -60,6 +62,7 @@ pub struct KafkaBus {
     names: Names,
     replies: Arc<str>,
     producer: Producer,
+    single: Single,
     consumer: Consumer,
     /// Two, so that a topic of commands which cannot be looked at keeps nobody from looking at the replies.
     replies_look: Look,
@@ -82,6 +85,7 @@ impl KafkaBus {
             names: Names::new(prefix.clone()),
             replies: replies.clone(),
             producer: Producer::start((brokers, client_id), sink, &mender, *park_for)?,
+            single: Single::new(brokers, client_id),
             consumer: Consumer::new(replies.clone(), reading.clone(), mender)?,
             replies_look: Look::start("kafka-look", reading.clone())?,
             progress_look: Look::start("kafka-progress", reading)?,
@@ -94,6 +98,10 @@ impl Bus for KafkaBus {
     fn send(&self, mut messages: Vec<Outgoing>) {
         self.names.put_in_full(&mut messages);
         self.producer.send(messages);
+    }
+
+    async fn deliver(&self, message: Message) -> Result<(), Undelivered> {
+        self.single.deliver(&self.names.full(&message.topic), message).await
     }
 
     fn unacked(&self) -> usize {

@@ -4,6 +4,7 @@
 //! commands again ([`Bus::forgets`]). Only what somebody reads is kept, and only until it is read.
 
 mod log;
+mod single;
 mod topic;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ use workers::transport::{Delivery, Position};
 use self::log::Log;
 use self::topic::Topic;
 use super::unacked::Unacked;
-use super::{Ack, AckSink, Bus, BusError, Class, Incoming, Outgoing, Progress, topics};
+use super::{Ack, AckSink, Bus, BusError, Class, Incoming, Message, Outgoing, Progress, Undelivered, topics};
 
 /// See [`Bus`]. All topics have as many partitions as there are shards.
 pub struct LocalBus {
@@ -28,6 +29,8 @@ pub struct LocalBus {
     unacked: Unacked,
     state: Mutex<State>,
     replied: Notify,
+    /// A reader has finished with something.
+    finished: Notify,
 }
 
 #[derive(Default)]
@@ -40,7 +43,8 @@ struct State {
 
 impl LocalBus {
     pub fn new(partitions: ShardCount, sink: AckSink) -> Self {
-        Self { partitions, sink, unacked: Unacked::default(), state: Mutex::default(), replied: Notify::new() }
+        let (replied, finished) = (Notify::new(), Notify::new());
+        Self { partitions, sink, unacked: Unacked::default(), state: Mutex::default(), replied, finished }
     }
 
     /// Connects the workers' ends. What was sent before is lost to them, so this comes first.
@@ -71,6 +75,7 @@ impl LocalBus {
         let mut state = self.lock();
         let acks = state.topic(&position.topic, self.partitions).done(position.partition, position.next);
         drop(state);
+        self.finished.notify_waiters();
         self.acknowledge(acks);
     }
 
@@ -129,6 +134,10 @@ impl Bus for LocalBus {
         drop(state);
         self.replied.notify_one();
         self.acknowledge(acks);
+    }
+
+    async fn deliver(&self, message: Message) -> Result<(), Undelivered> {
+        self.deliver_one(message).await
     }
 
     fn unacked(&self) -> usize {

@@ -93,6 +93,12 @@ impl Topic {
         acks
     }
 
+    /// Whether the reader has finished with a message.
+    pub(super) fn is_done(&self, partition: i32, offset: i64) -> bool {
+        let partition = usize::try_from(partition).ok().and_then(|index| self.partitions.get(index));
+        partition.is_none_or(|partition| partition.done > offset)
+    }
+
     /// A command is taken when it is handed over.
     pub(super) fn progress(&self) -> Vec<Progress> {
         let progress = |(number, partition): (i32, &Partition)| Progress {

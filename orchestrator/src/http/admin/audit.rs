@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::Method;
 use axum::http::request::Parts;
@@ -15,8 +15,8 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 
 use saga_model::SagaId;
-use service::http::{JsonBody, MAX_BODY_BYTES, usable_reason};
-use service::problem::{Code, Problem};
+use service::http::{JsonBody, refused_body, usable_reason};
+use service::problem::Problem;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -26,6 +26,10 @@ use crate::store::rows::{AdminRequest, RequestStatus};
 /// Goes with an answer whose request has its record.
 #[derive(Debug, Clone, Copy)]
 pub struct Recorded;
+
+/// Goes with an answer to a request about a saga that its path does not name.
+#[derive(Debug, Clone, Copy)]
+pub struct About(pub SagaId);
 
 /// Puts the audit around all routes, their door included. It leaves the paths alone that `others` record.
 pub fn audited(routes: Router, api: Arc<Api>, others: fn(&str) -> bool) -> Router {
@@ -57,6 +61,9 @@ async fn record(api: Arc<Api>, request: Request, next: Next) -> Response {
     if response.extensions().get::<Recorded>().is_some() {
         return response;
     }
+    if let Some(About(saga)) = response.extensions().get() {
+        record.saga = Some(*saga);
+    }
     match service::http::refusal(&response) {
         Some(problem) => {
             record.code = Some(problem.code().as_str().to_owned());
@@ -77,9 +84,8 @@ async fn record(api: Arc<Api>, request: Request, next: Next) -> Response {
 async fn look_at(parts: &Parts, body: Body) -> (Option<String>, Body) {
     match JsonBody::from_request(Request::from_parts(parts.clone(), body), &()).await {
         Ok(JsonBody(bytes)) => (usable_reason(&bytes), Body::from(bytes)),
-        // Whoever is next finds the same wrong, in its turn: after the key, the path and the headers.
-        Err(problem) if problem.code() == Code::PayloadTooLarge => (None, Body::from(vec![0; MAX_BODY_BYTES + 1])),
-        Err(_) => (None, Body::from(Bytes::new())),
+        // Whoever is next refuses it for the same, in its turn: after the key, the path and the headers.
+        Err(problem) => (None, refused_body(problem)),
     }
 }
 

@@ -13,8 +13,8 @@ use crate::http::orders;
 /// Reads the body of a request for `action`: the verb and its reason.
 ///
 /// # Errors
-/// 422 with every wrong field.
-pub fn read(action: Action, body: &Json<'_>, definition: &Definition) -> Result<(Verb, String), Problem> {
+/// 422 with every wrong field; [`Unfit::Input`] if all of them are in the new input.
+pub fn read(action: Action, body: &Json<'_>, definition: &Definition) -> Result<(Verb, String), Unfit> {
     let known: &[&str] = match action {
         Action::Replay => &["reason", "fromStep", "input"],
         Action::Skip => &["reason", "step"],
@@ -34,7 +34,30 @@ pub fn read(action: Action, body: &Json<'_>, definition: &Definition) -> Result<
         Action::Resume => Some(Verb::Resume),
         Action::Resolve => Some(Verb::Resolve),
     };
-    fields.finish(|| Some((verb?, reason?.to_owned())))
+    let as_sent = fields.optional("input").map(|json| RawJson::from(json.raw));
+    fields.finish(|| Some((verb.clone()?, reason?.to_owned()))).map_err(|problem| match verb {
+        Some(Verb::Replay { from_step, .. }) if problem.is_inside("/input") => {
+            Unfit::Input { verb: Verb::Replay { from_step, input: as_sent }, problem }
+        }
+        _ => Unfit::Body(problem),
+    })
+}
+
+/// What is wrong with a body.
+#[derive(Debug)]
+pub enum Unfit {
+    Body(Problem),
+    /// A `replay` that is sound but for what its input says, which matters only where the saga takes one.
+    Input {
+        verb: Verb,
+        problem: Problem,
+    },
+}
+
+impl From<Problem> for Unfit {
+    fn from(problem: Problem) -> Self {
+        Self::Body(problem)
+    }
 }
 
 /// What a step is to be given instead, in the form of the definition.

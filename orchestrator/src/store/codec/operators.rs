@@ -125,6 +125,7 @@ pub fn dead_letter_row(letter: &DeadLetter) -> Result<dead_letter::Model> {
         saga_id: letter.saga.map(SagaId::uuid),
         at: letter.at.0,
         status: dead_letter_status(letter.status).to_owned(),
+        claimed_until: None,
     })
 }
 

@@ -19,6 +19,8 @@ pub struct Model {
     pub saga_id: Option<Uuid>,
     pub at: i64,
     pub status: String,
+    /// Until when somebody who is at it keeps others away; microseconds.
+    pub claimed_until: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -2,6 +2,7 @@
 //!
 //! Clones share the content, so an engine can be dropped and another one started on what it left.
 
+mod letters;
 mod state;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,8 +14,8 @@ use saga_model::{Definition, SagaId};
 use uuid::Uuid;
 
 use super::rows::{
-    AdminAnswer, AdminRequest, Batch, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow, IdempotencyKey,
-    KeyRecord, Page, RequestStatus, SagaRecord, ShardGrant, ShardUpdate, Untaken,
+    AdminAnswer, AdminRequest, AuditFilter, Batch, Claim, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow,
+    IdempotencyKey, KeyRecord, LetterPage, Page, RequestStatus, SagaRecord, ShardGrant, ShardUpdate, Untaken, Verdict,
 };
 use super::{Committed, InstanceId, Membership, Result, Store};
 use state::State;
@@ -170,17 +171,24 @@ impl Store for MemoryStore {
         Ok(pending.map(|request| request.status = RequestStatus::Withdrawn).is_some())
     }
 
-    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<Page<DeadLetter>> {
-        let state = self.lock();
-        let matching = || {
-            state.dead_letters.values().rev().filter(|letter| {
-                filter.status.is_none_or(|status| letter.status == status)
-                    && filter.topic.as_ref().is_none_or(|topic| letter.topic == *topic)
-                    && filter.code.as_ref().is_none_or(|code| letter.code == *code)
-            })
-        };
-        let shown = matching().filter(|letter| filter.before.is_none_or(|before| letter.id < before));
-        Ok(Page { items: page(shown.cloned(), 0, filter.limit), total: matching().count() as u64 })
+    async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AdminRequest>> {
+        Ok(page(self.lock().audit(filter).cloned(), 0, filter.limit))
+    }
+
+    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<LetterPage> {
+        Ok(self.lock().letters(filter))
+    }
+
+    async fn dead_letter(&self, id: Uuid) -> Result<Option<DeadLetter>> {
+        Ok(self.lock().dead_letters.get(&id).cloned())
+    }
+
+    async fn claim_dead_letter(&self, claim: Claim, now: Micros) -> Result<bool> {
+        Ok(self.lock().claim_letter(claim, now))
+    }
+
+    async fn close_dead_letter(&self, claim: Claim, verdict: &Verdict) -> Result<bool> {
+        self.lock().close_letter(claim, verdict)
     }
 
     async fn ping(&self) -> Result<()> {

@@ -29,6 +29,8 @@ pub struct State {
     pub keys: BTreeMap<IdempotencyKey, KeyRecord>,
     pub requests: BTreeMap<Uuid, AdminRequest>,
     pub dead_letters: BTreeMap<Uuid, DeadLetter>,
+    /// Until when somebody is at a dead letter.
+    pub claims: BTreeMap<Uuid, Micros>,
     seen_letters: BTreeSet<(String, i32, i64)>,
 }
 
@@ -64,6 +66,7 @@ impl State {
             keys: BTreeMap::new(),
             requests: BTreeMap::new(),
             dead_letters: BTreeMap::new(),
+            claims: BTreeMap::new(),
             seen_letters: BTreeSet::new(),
         }
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use saga_model::ids::{ShardCount, ShardId};
-use saga_model::micros::Millis;
+use saga_model::micros::{Micros, Millis};
 use saga_model::{Definition, SagaId};
 use sea_orm::{ConnectionTrait, DatabaseConnection};
 use tokio::sync::OnceCell;
@@ -22,11 +22,12 @@ use uuid::Uuid;
 
 use super::codec;
 use super::rows::{
-    AdminAnswer, AdminRequest, Batch, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow, IdempotencyKey,
-    KeyRecord, Page, SagaRecord, ShardGrant, Untaken,
+    AdminAnswer, AdminRequest, AuditFilter, Batch, Claim, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow,
+    IdempotencyKey, KeyRecord, LetterPage, Page, SagaRecord, ShardGrant, Untaken, Verdict,
 };
 use super::sql::transaction::{self, End};
-use super::sql::{definitions, error, operators, reads};
+use super::sql::writes::LastWrites;
+use super::sql::{audit, definitions, error, letters, operators, reads};
 use super::{Committed, InstanceId, Membership, Result, Store, StoreError};
 
 /// How long the database may take over anything but a COMMIT, waiting for a connection included. Longer than a frozen
@@ -39,6 +40,7 @@ pub struct PostgresStore {
     engine: DatabaseConnection,
     general: DatabaseConnection,
     shards: std::sync::Arc<OnceCell<ShardCount>>,
+    last_writes: LastWrites,
 }
 
 impl PostgresStore {
@@ -49,7 +51,7 @@ impl PostgresStore {
     /// [`StoreError::Refused`] if the URL is none.
     pub fn open(url: &str) -> Result<Self> {
         let pool::Pools { engine, general } = pool::open(url)?;
-        Ok(Self { engine, general, shards: std::sync::Arc::default() })
+        Ok(Self { engine, general, shards: std::sync::Arc::default(), last_writes: LastWrites::default() })
     }
 
     /// The connection for whatever has queries of its own, such as the check of the schema.
@@ -97,11 +99,11 @@ impl Store for PostgresStore {
     }
 
     async fn heartbeat(&self, instance: &InstanceId, lease: Millis) -> Result<Membership> {
-        answer(ownership::heartbeat(&self.engine, instance, lease)).await
+        self.last_writes.lease(answer(ownership::heartbeat(&self.engine, instance, lease))).await
     }
 
     async fn take_shard(&self, shard: ShardId, instance: &InstanceId, lease: Millis) -> Result<Option<ShardGrant>> {
-        answer(ownership::take_shard(&self.engine, shard, instance, lease)).await
+        self.last_writes.lease(answer(ownership::take_shard(&self.engine, shard, instance, lease))).await
     }
 
     async fn release_shard(&self, shard: ShardId, epoch: u64) -> Result<()> {
@@ -122,7 +124,7 @@ impl Store for PostgresStore {
     }
 
     async fn commit(&self, batch: &Batch) -> Result<Committed> {
-        commit::commit(self.engine.get_postgres_connection_pool(), batch).await
+        self.last_writes.commit(commit::commit(self.engine.get_postgres_connection_pool(), batch)).await
     }
 
     async fn sagas(&self, ids: &[SagaId]) -> Result<Vec<SagaRecord>> {
@@ -161,11 +163,28 @@ impl Store for PostgresStore {
         answer(operators::withdraw_request(&self.general, request)).await
     }
 
-    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<Page<DeadLetter>> {
-        answer(operators::dead_letters(&self.general, filter)).await
+    async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AdminRequest>> {
+        answer(audit::list(&self.general, filter)).await
+    }
+
+    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<LetterPage> {
+        answer(letters::list(&self.general, filter)).await
+    }
+
+    async fn dead_letter(&self, id: Uuid) -> Result<Option<DeadLetter>> {
+        answer(letters::find(&self.general, id)).await
+    }
+
+    async fn claim_dead_letter(&self, claim: Claim, now: Micros) -> Result<bool> {
+        answer(letters::claim(&self.general, claim, now)).await
+    }
+
+    async fn close_dead_letter(&self, claim: Claim, verdict: &Verdict) -> Result<bool> {
+        answer(letters::close(&self.general, claim, verdict)).await
     }
 
     async fn ping(&self) -> Result<()> {
-        answer(reads::ping(&self.general)).await
+        answer(reads::ping(&self.general)).await?;
+        self.last_writes.were_taken()
     }
 }

@@ -19,8 +19,17 @@ use crate::store::StoreError;
 /// authorization (28), unknown database (3D).
 const PASSING_CLASSES: [&str; 9] = ["08", "25", "28", "3D", "40", "53", "55", "57", "58"];
 
-/// Primary result codes of SQLite that pass: BUSY, LOCKED, NOMEM, IOERR, FULL, CANTOPEN.
-const PASSING_CODES: [i32; 6] = [5, 6, 7, 10, 13, 14];
+/// Primary result codes of SQLite that pass: BUSY, LOCKED, NOMEM, READONLY (the file system has become so), IOERR, FULL,
+/// CANTOPEN.
+const PASSING_CODES: [i32; 7] = [5, 6, 7, 8, 10, 13, 14];
+
+/// Primary result codes with which a COMMIT of SQLite has stored nothing: BUSY, LOCKED, FULL, CONSTRAINT.
+///
+/// A commit is stored once its last page stands in the log, whole and marked as the last one. FULL means that the log
+/// could not be written up to there: without the mark no reader, and no process that opens the file after a crash,
+/// ever takes the pages before it for a commit. Not so after IOERR or NOMEM, which may come from what follows the mark,
+/// from the sync or the index of the log: a crash then finds a whole commit, unless another one was written over it.
+const UNCOMMITTED_CODES: [i32; 4] = [5, 6, 13, 19];
 
 /// The error of a statement outside of a commit: the server has changed nothing, or will roll it back.
 pub fn statement(error: sqlx::Error) -> StoreError {
@@ -46,8 +55,8 @@ fn judge(error: &sqlx::Error) -> StoreError {
     if passes { StoreError::Unavailable(text) } else { StoreError::Refused(text) }
 }
 
-/// The error of a COMMIT. Only an ordinary error of the server says that nothing was stored; when it ends the
-/// connection, or the connection breaks, the commit may have happened.
+/// The error of a COMMIT. Only an ordinary error of the server says that nothing was stored, or one of those few with
+/// which SQLite does; when it ends the connection, or the connection breaks, the commit may have happened.
 pub fn commit(error: sqlx::Error) -> StoreError {
     judge_commit(&error)
 }
@@ -56,8 +65,7 @@ fn judge_commit(error: &sqlx::Error) -> StoreError {
     let nothing_stored = match error {
         sqlx::Error::Database(error) => match error.try_downcast_ref::<PgDatabaseError>() {
             Some(error) => !matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic),
-            // SQLite: everything but a failed write or sync leaves the transaction as it was.
-            None => sqlite_code(error.as_ref()) != Some(10),
+            None => sqlite_code(error.as_ref()).is_some_and(|code| UNCOMMITTED_CODES.contains(&code)),
         },
         _ => false,
     };

@@ -1,10 +1,13 @@
-//! What Postgres and SQLite have in common: reads, operators' rows and errors, through sea-orm.
+//! What Postgres and SQLite have in common: reads, operators' rows, errors, and whether writes are taken; sea-orm.
 
+pub mod audit;
 pub mod definitions;
 pub mod error;
+pub mod letters;
 pub mod operators;
 pub mod reads;
 pub mod transaction;
+pub mod writes;
 
 use sea_orm::sea_query::extension::postgres::PgExpr;
 use sea_orm::sea_query::{Expr, ExprTrait, Value, ValueType};

@@ -1,17 +1,15 @@
-//! Operators' requests and dead letters.
+//! Operators' requests.
 
 use saga_model::ids::ShardId;
 use sea_orm::sea_query::Expr;
-use sea_orm::{
-    ColumnTrait, DatabaseConnection, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
-};
+use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder};
 use uuid::Uuid;
 
-use super::{any_of, error, rows};
+use super::{any_of, error};
 use crate::store::Result;
 use crate::store::codec::{operators, ownership};
-use crate::store::entity::{admin_request, dead_letter};
-use crate::store::rows::{AdminAnswer, AdminRequest, DeadLetter, DeadLetterFilter, Page, RequestStatus};
+use crate::store::entity::admin_request;
+use crate::store::rows::{AdminAnswer, AdminRequest, RequestStatus};
 
 /// Stores a request.
 pub async fn put_request(db: &DatabaseConnection, request: &AdminRequest) -> Result<()> {
@@ -63,25 +61,4 @@ pub async fn withdraw_request(db: &DatabaseConnection, request: Uuid) -> Result<
         .filter(Column::Status.eq(operators::request_status(RequestStatus::Pending)));
     let done = update.exec(db).await.map_err(error::orm)?;
     Ok(done.rows_affected == 1)
-}
-
-/// Dead letters, newest first; `total` counts those before the page too.
-pub async fn dead_letters(db: &DatabaseConnection, filter: &DeadLetterFilter) -> Result<Page<DeadLetter>> {
-    use dead_letter::{Column, Entity};
-    let status = filter.status.map(operators::dead_letter_status);
-    let mut find = Entity::find();
-    for (column, value) in
-        [(Column::Status, status), (Column::Topic, filter.topic.as_deref()), (Column::Code, filter.code.as_deref())]
-    {
-        if let Some(value) = value {
-            find = find.filter(column.eq(value));
-        }
-    }
-    let total = find.clone().count(db).await.map_err(error::orm)?;
-    if let Some(before) = filter.before {
-        find = find.filter(Column::Id.lt(before));
-    }
-    let page = find.order_by_desc(Column::Id).limit(rows(filter.limit));
-    let rows = page.all(db).await.map_err(error::orm)?;
-    Ok(Page { items: rows.into_iter().map(operators::dead_letter).collect::<Result<_>>()?, total })
 }

@@ -32,7 +32,8 @@ pub enum End<T> {
 /// The work of a transaction.
 pub type Work<'t, T> = Pin<Box<dyn Future<Output = Result<End<T>>> + Send + 't>>;
 
-/// Runs `work` in a writing transaction of its own, and commits if it says so.
+/// Runs `work` in a writing transaction of its own, and commits if it says so. The pool of `db` hands out no
+/// connection that is inside another one: what begins here is never a SAVEPOINT.
 ///
 /// # Errors
 /// Those of `work`, of the statements around it, and [`StoreError::OutcomeUnknown`] if the commit itself broke.
@@ -55,11 +56,14 @@ where
                 Ok(value)
             }
             Ok(End::RollBack(value)) => {
-                transaction.rollback().await.map_err(error::orm)?;
+                let failed =
+                    |error| StoreError::Unavailable(format!("a transaction could not be rolled back: {error}"));
+                transaction.rollback().await.map_err(failed)?;
                 Ok(value)
             }
             Err(error) => {
-                // What went wrong first is what counts; a rollback that fails as well ends the connection.
+                // What went wrong first is what counts. Where the rollback fails as well, as it does if SQLite has
+                // rolled back by itself, the pool closes the connection.
                 let _ = transaction.rollback().await;
                 Err(error)
             }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use saga_model::ids::{ShardCount, ShardId};
-use saga_model::micros::Millis;
+use saga_model::micros::{Micros, Millis};
 use saga_model::{Definition, SagaId};
 use sea_orm::DatabaseConnection;
 use tokio::sync::OnceCell;
@@ -21,11 +21,12 @@ use uuid::Uuid;
 
 use super::codec;
 use super::rows::{
-    AdminAnswer, AdminRequest, Batch, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow, IdempotencyKey,
-    KeyRecord, Page, SagaRecord, ShardGrant, Untaken,
+    AdminAnswer, AdminRequest, AuditFilter, Batch, Claim, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow,
+    IdempotencyKey, KeyRecord, LetterPage, Page, SagaRecord, ShardGrant, Untaken, Verdict,
 };
 use super::sql::transaction::{self, End};
-use super::sql::{definitions, operators, reads};
+use super::sql::writes::LastWrites;
+use super::sql::{audit, definitions, letters, operators, reads};
 use super::{Committed, InstanceId, Membership, Result, Store};
 
 pub use pool::open;
@@ -36,6 +37,7 @@ pub struct SqliteStore {
     writer: DatabaseConnection,
     readers: DatabaseConnection,
     shards: Arc<OnceCell<ShardCount>>,
+    last_writes: LastWrites,
 }
 
 impl SqliteStore {
@@ -44,7 +46,8 @@ impl SqliteStore {
     /// # Errors
     /// If the file cannot be opened.
     pub async fn new(path: &Path, writer: DatabaseConnection) -> Result<Self> {
-        Ok(Self { writer, readers: pool::open_readers(path).await?, shards: Arc::default() })
+        let readers = pool::open_readers(path).await?;
+        Ok(Self { writer, readers, shards: Arc::default(), last_writes: LastWrites::default() })
     }
 
     /// Frees all shards, for a process that knows itself to be the only one: whoever had them was killed.
@@ -81,11 +84,11 @@ impl Store for SqliteStore {
     }
 
     async fn heartbeat(&self, instance: &InstanceId, lease: Millis) -> Result<Membership> {
-        ownership::heartbeat(&self.writer, instance, lease).await
+        self.last_writes.lease(ownership::heartbeat(&self.writer, instance, lease)).await
     }
 
     async fn take_shard(&self, shard: ShardId, instance: &InstanceId, lease: Millis) -> Result<Option<ShardGrant>> {
-        ownership::take_shard(&self.writer, shard, instance, lease).await
+        self.last_writes.lease(ownership::take_shard(&self.writer, shard, instance, lease)).await
     }
 
     async fn release_shard(&self, shard: ShardId, epoch: u64) -> Result<()> {
@@ -106,7 +109,7 @@ impl Store for SqliteStore {
     }
 
     async fn commit(&self, batch: &Batch) -> Result<Committed> {
-        commit::commit(&self.writer, batch).await
+        self.last_writes.commit(commit::commit(&self.writer, batch)).await
     }
 
     async fn sagas(&self, ids: &[SagaId]) -> Result<Vec<SagaRecord>> {
@@ -145,11 +148,28 @@ impl Store for SqliteStore {
         operators::withdraw_request(&self.writer, request).await
     }
 
-    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<Page<DeadLetter>> {
-        operators::dead_letters(&self.readers, filter).await
+    async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AdminRequest>> {
+        audit::list(&self.readers, filter).await
+    }
+
+    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<LetterPage> {
+        letters::list(&self.readers, filter).await
+    }
+
+    async fn dead_letter(&self, id: Uuid) -> Result<Option<DeadLetter>> {
+        letters::find(&self.readers, id).await
+    }
+
+    async fn claim_dead_letter(&self, claim: Claim, now: Micros) -> Result<bool> {
+        letters::claim(&self.writer, claim, now).await
+    }
+
+    async fn close_dead_letter(&self, claim: Claim, verdict: &Verdict) -> Result<bool> {
+        letters::close(&self.writer, claim, verdict).await
     }
 
     async fn ping(&self) -> Result<()> {
-        reads::ping(&self.readers).await
+        reads::ping(&self.readers).await?;
+        self.last_writes.were_taken()
     }
 }

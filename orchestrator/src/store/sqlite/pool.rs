@@ -1,9 +1,16 @@
 //! Connections to the file.
+//!
+//! A transaction may end otherwise than it was told to. On a full disk a COMMIT fails and SQLite rolls back by itself,
+//! after which there is nothing left for a ROLLBACK to end; the driver, which counts what succeeds, then believes the
+//! connection to be in a transaction for ever. The next one on it would be a SAVEPOINT in what the driver takes for
+//! that transaction, and its end no commit. So a connection that is not out of its last transaction is closed, which
+//! rolls back whatever is open, and a new one takes its place.
 
 use std::path::Path;
 use std::time::Duration;
 
 use sea_orm::{DatabaseConnection, SqlxSqliteConnector};
+use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 use crate::store::sql::error;
@@ -30,6 +37,12 @@ async fn pool(options: SqliteConnectOptions, connections: u32) -> Result<Databas
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
+        // All that was asked of the connection before has been done: it was pinged when it was given back. That the
+        // count is right where it says 0 is seen to by SQLite, which refuses a BEGIN within a transaction.
+        .before_acquire(|connection, _| {
+            let out = !connection.is_in_transaction();
+            Box::pin(async move { Ok(out) })
+        })
         .connect_with(options)
         .await
         .map_err(error::statement)?;

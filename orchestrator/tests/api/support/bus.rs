@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use orchestrator::bus::topics::REPLIES;
-use orchestrator::bus::{Ack, AckSink, Bus, BusError, Class, Incoming, Outgoing, Progress};
+use orchestrator::bus::{Ack, AckSink, Bus, BusError, Class, Incoming, Message, Outgoing, Progress, Undelivered};
 use saga_model::ids::{ShardCount, ShardId};
 use saga_model::json::RawJson;
 use saga_model::state::{Failure, Kind, Outcome};
@@ -16,12 +16,16 @@ use tokio::sync::Notify;
 
 /// What a worker says to a command; nothing, if it never answers.
 pub type Says = Option<(Outcome, &'static str)>;
+/// What becomes of a message by itself; nothing, if it is never known.
+type Delivers = Box<dyn FnMut() -> Option<Result<(), Undelivered>> + Send>;
 type Worker = Box<dyn FnMut(&Command) -> Says + Send>;
 
 pub struct TestBus {
     state: Mutex<State>,
     arrived: Notify,
     asked: Notify,
+    /// A message by itself has come.
+    single: Notify,
     sink: AckSink,
     shards: ShardCount,
 }
@@ -33,6 +37,9 @@ struct State {
     /// Whether the broker answers those who ask for the workers' progress.
     silent: bool,
     commands: Vec<Command>,
+    /// Messages by themselves, and what is said to the next ones; without an answer they wait.
+    singles: Vec<Message>,
+    delivers: Delivers,
     /// All else that was sent, by topic, with its partition.
     others: Vec<(String, Option<i32>)>,
     /// Acknowledgements of these are kept back.
@@ -49,13 +56,16 @@ impl TestBus {
             taken: true,
             silent: false,
             commands: Vec::new(),
+            singles: Vec::new(),
+            delivers: Box::new(|| Some(Ok(()))),
             others: Vec::new(),
             kept_back: None,
             ends: BTreeMap::new(),
             assigned: BTreeSet::new(),
             replies: VecDeque::new(),
         };
-        Self { state: Mutex::new(state), arrived: Notify::new(), asked: Notify::new(), sink, shards }
+        let (arrived, asked, single) = (Notify::new(), Notify::new(), Notify::new());
+        Self { state: Mutex::new(state), arrived, asked, single, sink, shards }
     }
 
     /// From now on commands are answered so.
@@ -81,6 +91,33 @@ impl TestBus {
     /// Every command that was sent.
     pub fn commands(&self) -> Vec<Command> {
         self.state.lock().unwrap().commands.clone()
+    }
+
+    /// Every message that was sent by itself.
+    pub fn singles(&self) -> Vec<Message> {
+        self.state.lock().unwrap().singles.clone()
+    }
+
+    /// From now on that becomes of messages by themselves.
+    pub fn delivers(&self, delivers: impl FnMut() -> Option<Result<(), Undelivered>> + Send + 'static) {
+        self.state.lock().unwrap().delivers = Box::new(delivers);
+    }
+
+    /// A message by itself has come.
+    pub async fn single_has_come(&self) {
+        self.single.notified().await;
+    }
+
+    /// Puts a message of somebody else on a reply partition.
+    pub fn foreign(&self, partition: u16, key: &str, value: Option<&[u8]>, headers: &[(&str, &str)]) {
+        let mut state = self.state.lock().unwrap();
+        let offset = state.put("saga.replies", i32::from(partition));
+        let (key, value) = (Some(key.into()), value.map(<[u8]>::to_vec));
+        let headers = headers.iter().copied().collect();
+        let incoming = Incoming { partition: i32::from(partition), offset, key, value, headers };
+        state.replies.push_back((ShardId(partition), incoming));
+        drop(state);
+        self.arrived.notify_one();
     }
 
     /// What else was sent: topics, with the partition that was chosen.
@@ -164,6 +201,19 @@ impl Bus for TestBus {
         drop(state);
         acks.into_iter().for_each(|ack| (self.sink)(ack));
         self.arrived.notify_one();
+    }
+
+    async fn deliver(&self, message: Message) -> Result<(), Undelivered> {
+        let answer = {
+            let mut state = self.state.lock().unwrap();
+            state.singles.push(message);
+            (state.delivers)()
+        };
+        self.single.notify_one();
+        match answer {
+            Some(answer) => answer,
+            None => std::future::pending().await,
+        }
     }
 
     fn unacked(&self) -> usize {

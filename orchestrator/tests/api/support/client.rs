@@ -55,9 +55,14 @@ impl Client {
         Reply { status, headers, text, body }
     }
 
+    /// A connection of its own.
+    pub async fn open(&self) -> TcpStream {
+        TcpStream::connect(self.base.strip_prefix("http://").unwrap()).await.unwrap()
+    }
+
     /// Sends bytes as they are and answers what comes back until the end.
     pub async fn raw(&self, parts: &[&[u8]]) -> String {
-        let mut stream = TcpStream::connect(self.base.strip_prefix("http://").unwrap()).await.unwrap();
+        let mut stream = self.open().await;
         for part in parts {
             stream.write_all(part).await.unwrap();
         }

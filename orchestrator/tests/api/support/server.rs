@@ -17,10 +17,10 @@ use service::health::{Effect, Health};
 use service::http::serve;
 use service::keys::ApiKeys;
 use service::metrics::Metrics;
+use service::shutdown::Shutdown;
 use service::telemetry::Telemetry;
 use service::time::now;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::bus::{Says, TestBus};
@@ -33,7 +33,7 @@ pub struct Server {
     pub bus: Arc<TestBus>,
     pub health: Health,
     client: Client,
-    stop: CancellationToken,
+    stop: Shutdown,
     running: Option<Running>,
 }
 
@@ -101,13 +101,13 @@ impl Server {
             pace.tick().await;
         }
         shards.up();
-        let stop = CancellationToken::new();
+        let stop = Shutdown::new();
         let api = Api {
             engine,
             keys: Arc::new(ApiKeys::new(KEYS.parse().unwrap(), options.open_scopes.parse().unwrap())),
             health: health.clone(),
             metrics,
-            draining: stop.clone(),
+            draining: stop.draining().clone(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = Client::new(format!("http://{}", listener.local_addr().unwrap()));
@@ -130,10 +130,16 @@ impl Server {
         self.key("ops")
     }
 
-    /// Begins to end, as after SIGTERM.
+    /// Begins to end, as after SIGTERM, with a grace that lasts.
     pub fn drain(&self) {
         self.health.drain();
-        self.stop.cancel();
+        self.stop.drain();
+    }
+
+    /// Begins to end without a grace.
+    pub fn end(&self) {
+        self.health.drain();
+        self.stop.at_once();
     }
 
     /// Ends the engine within that time, and leaves the routes.
@@ -158,7 +164,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.stop.cancel();
+        self.stop.at_once();
     }
 }
 

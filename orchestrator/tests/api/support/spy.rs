@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use async_trait::async_trait;
 use orchestrator::store::memory::MemoryStore;
 use orchestrator::store::rows::{
-    AdminAnswer, AdminRequest, Batch, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow, IdempotencyKey,
-    KeyRecord, Page, RequestStatus, SagaRecord, ShardGrant, Untaken,
+    AdminAnswer, AdminRequest, AuditFilter, Batch, Claim, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow,
+    IdempotencyKey, KeyRecord, LetterPage, Page, RequestStatus, SagaRecord, ShardGrant, Untaken, Verdict,
 };
 use orchestrator::store::{Committed, InstanceId, Membership, Result, Store, StoreError};
 use saga_model::ids::{ShardCount, ShardId};
-use saga_model::micros::Millis;
+use saga_model::micros::{Micros, Millis};
 use saga_model::{Definition, SagaId};
 use uuid::Uuid;
 
@@ -24,6 +24,12 @@ pub struct Spy {
     deaf: AtomicBool,
     judge: Mutex<Judge>,
     reply_marks: Mutex<Vec<i64>>,
+    /// What happens to the next saga that is to be stored.
+    next_start: AtomicU8,
+    /// No saga can be read.
+    unreadable: AtomicBool,
+    /// Somebody else owns all shards.
+    deposed: AtomicBool,
 }
 
 /// What a test says to a batch before it is stored.
@@ -32,6 +38,10 @@ type Judge = Box<dyn Fn(&Batch) -> Result<()> + Send>;
 const UP: u8 = 0;
 const AWAY: u8 = 1;
 const SILENT: u8 = 2;
+
+const STORED: u8 = 0;
+const STORED_AND_CUT_OFF: u8 = 1;
+const LOST: u8 = 2;
 
 impl Spy {
     pub fn new(inner: MemoryStore) -> Self {
@@ -43,6 +53,9 @@ impl Spy {
             deaf: AtomicBool::new(false),
             judge: Mutex::new(Box::new(|_| Ok(()))),
             reply_marks: Mutex::default(),
+            next_start: AtomicU8::new(STORED),
+            unreadable: AtomicBool::new(false),
+            deposed: AtomicBool::new(false),
         }
     }
 
@@ -74,6 +87,26 @@ impl Spy {
     /// From now on no owner sees what operators ask for.
     pub fn deaf(&self) {
         self.deaf.store(true, Ordering::SeqCst);
+    }
+
+    /// The next saga is stored, and the connection breaks before that is said.
+    pub fn cut_off_next_start(&self) {
+        self.next_start.store(STORED_AND_CUT_OFF, Ordering::SeqCst);
+    }
+
+    /// The next saga is said to be stored, and is not, as after a failover to a standby that was behind.
+    pub fn lose_next_start(&self) {
+        self.next_start.store(LOST, Ordering::SeqCst);
+    }
+
+    /// From now on the row of no saga can be read.
+    pub fn unreadable(&self) {
+        self.unreadable.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on somebody else owns all shards.
+    pub fn depose(&self) {
+        self.deposed.store(true, Ordering::SeqCst);
     }
 
     /// How many sagas were stored.
@@ -117,6 +150,9 @@ impl Store for Spy {
 
     async fn take_shard(&self, shard: ShardId, instance: &InstanceId, lease: Millis) -> Result<Option<ShardGrant>> {
         self.check().await?;
+        if self.deposed.load(Ordering::SeqCst) {
+            return Ok(None);
+        }
         self.inner.take_shard(shard, instance, lease).await
     }
 
@@ -142,6 +178,13 @@ impl Store for Spy {
     async fn commit(&self, batch: &Batch) -> Result<Committed> {
         self.check().await?;
         (self.judge.lock().unwrap())(batch)?;
+        let fate = if batch.inserts.is_empty() { STORED } else { self.next_start.swap(STORED, Ordering::SeqCst) };
+        if fate == LOST {
+            return Ok(Committed::All);
+        }
+        if self.deposed.load(Ordering::SeqCst) {
+            return Ok(Committed::FenceLost((0..self.inner.shard_count().await?.get()).map(ShardId).collect()));
+        }
         // Held over the commit, so that whoever sees the saga sees it counted.
         let committed = self.inner.commit(batch).await?;
         if committed == Committed::All {
@@ -155,11 +198,17 @@ impl Store for Spy {
                 request.detail.clone_from(&answer.detail);
             }
         }
+        if fate == STORED_AND_CUT_OFF {
+            return Err(StoreError::OutcomeUnknown("connection reset".to_owned()));
+        }
         Ok(committed)
     }
 
     async fn sagas(&self, ids: &[SagaId]) -> Result<Vec<SagaRecord>> {
         self.check().await?;
+        if self.unreadable.load(Ordering::SeqCst) {
+            return Err(StoreError::Refused("a row cannot be read".to_owned()));
+        }
         self.inner.sagas(ids).await
     }
 
@@ -212,9 +261,33 @@ impl Store for Spy {
         Ok(withdrawn)
     }
 
-    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<Page<DeadLetter>> {
+    async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AdminRequest>> {
+        self.check().await?;
+        self.inner.audit(filter).await
+    }
+
+    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<LetterPage> {
         self.check().await?;
         self.inner.dead_letters(filter).await
+    }
+
+    async fn dead_letter(&self, id: Uuid) -> Result<Option<DeadLetter>> {
+        self.check().await?;
+        self.inner.dead_letter(id).await
+    }
+
+    async fn claim_dead_letter(&self, claim: Claim, now: Micros) -> Result<bool> {
+        self.check().await?;
+        self.inner.claim_dead_letter(claim, now).await
+    }
+
+    async fn close_dead_letter(&self, claim: Claim, verdict: &Verdict) -> Result<bool> {
+        self.check().await?;
+        let closed = self.inner.close_dead_letter(claim, verdict).await?;
+        if closed && let Some((_, record)) = verdict.settles() {
+            self.requests.lock().unwrap().push(record.clone());
+        }
+        Ok(closed)
     }
 
     async fn ping(&self) -> Result<()> {

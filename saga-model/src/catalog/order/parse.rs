@@ -22,10 +22,14 @@ impl Order {
             return Err(vec![FieldError::new(at, FieldCode::WrongType, "an order is a JSON object")]);
         };
         let mut reader = Reader { at, errors: Vec::new() };
+        let mut strange = BTreeSet::new();
         for (key, _) in members {
+            if FIELDS.contains(&key.as_ref()) || !strange.insert(key) {
+                continue; // that a key stands twice is told below
+            }
             if key.contains('\0') {
                 reader.wrong(key, FieldCode::InvalidValue, "a name may not contain NUL");
-            } else if !FIELDS.contains(&key.as_ref()) {
+            } else {
                 let known = FIELDS.join(", ");
                 reader.wrong(key, FieldCode::UnknownField, format!("there is no such field; an order has {known}"));
             }

@@ -3,7 +3,7 @@
 //! A capture and the void that keeps it out are written under the same key, so the table lets in one of the two,
 //! whoever comes first.
 
-mod entity;
+pub(in crate::shop) mod entity;
 mod postgres;
 mod sqlite;
 
@@ -30,7 +30,7 @@ pub enum EntryKind {
 }
 
 impl EntryKind {
-    fn from_code(code: i16) -> Result<Self, Trouble> {
+    pub(in crate::shop) fn from_code(code: i16) -> Result<Self, Trouble> {
         [Self::Capture, Self::Void, Self::Refund]
             .into_iter()
             .find(|kind| *kind as i16 == code)

@@ -96,7 +96,7 @@ pub(super) fn write_lines(lines: &[Line]) -> String {
 }
 
 /// Reads what [`write_lines`] wrote; `None` if it is anything else.
-pub(super) fn read_lines(text: &str) -> Option<Vec<Line>> {
+pub(in crate::shop) fn read_lines(text: &str) -> Option<Vec<Line>> {
     if text.is_empty() {
         return Some(Vec::new());
     }

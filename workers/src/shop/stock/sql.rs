@@ -1,6 +1,6 @@
 //! Stock on SQL alone, as `saga dev` has it: one transaction admits, sells or puts back a batch.
 
-pub(super) mod rows;
+pub(in crate::shop) mod rows;
 
 use std::collections::BTreeMap;
 
