@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use orchestrator::bus::{
-    Ack, AckSink, Bus, BusError, Incoming, Message, Outgoing, Progress, Ticket, Undelivered, topics,
+    Ack, AckSink, Bus, BusError, Incoming, Outgoing, Progress, Ticket, Undelivered, topics,
 };
 use orchestrator::engine::Acks;
 use saga_model::ids::ShardId;
@@ -247,7 +247,7 @@ impl Bus for SimBus {
         Ok(seen.collect())
     }
 
-    async fn deliver(&self, _: Message) -> Result<(), Undelivered> {
+    async fn deliver(&self, _: orchestrator::bus::Message) -> Result<(), Undelivered> {
         Err(Undelivered::Away("no operator of a simulated world replays dead letters".to_owned()))
     }
 

@@ -1,5 +1,6 @@
 //! The engine alone, step by step: what one turn of its loop takes, stores and sends.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -45,8 +46,8 @@ impl Steps {
         let store = Arc::new(Spy::new(MemoryStore::new(ShardCount::new(shards).unwrap(), Arc::new(now))));
         let (engine, bus) = instance(&store, &time, "first").await;
         let mut steps = Self { store, bus, engine, time };
-        steps.engine.keep_leases().await.unwrap();
-        assert_eq!(steps.engine.owned().len(), usize::from(shards));
+        keep_leases(&mut steps.engine).await;
+        assert_eq!(steps.engine.door.owned().len(), usize::from(shards));
         steps
     }
 
@@ -57,14 +58,14 @@ impl Steps {
         time.fetch_add(2 * LEASE.0 as i64 * 1_000, Ordering::SeqCst);
         let (engine, bus) = instance(&store, &time, "second").await;
         let mut steps = Self { store, bus, engine, time };
-        steps.engine.keep_leases().await.unwrap();
-        assert!(!steps.engine.owned().is_empty());
+        keep_leases(&mut steps.engine).await;
+        assert!(!steps.engine.door.owned().is_empty());
         steps
     }
 
     /// A turn of the loop.
     pub async fn turn(&mut self) {
-        self.engine.turn().await;
+        self.engine.turns.turn().await;
     }
 
     /// Time passes.
@@ -75,7 +76,7 @@ impl Steps {
     /// A turn at which marks that have moved are stored by themselves.
     pub async fn idle(&mut self) {
         self.pass(Duration::from_secs(1));
-        self.engine.turn().await;
+        self.engine.turns.turn().await;
     }
 
     /// Starts as many sagas; returns the commands that they send.
@@ -90,9 +91,13 @@ impl Steps {
                 traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned(),
                 actor: Actor::Key("anonymous".to_owned()),
             };
-            drop(self.engine.submit(request));
+            tokio::spawn(self.engine.door.clone().begin(request));
         }
-        self.engine.turn().await;
+        // Each of them gets as far as the inbox.
+        for _ in 0..10 * sagas {
+            tokio::task::yield_now().await;
+        }
+        self.engine.turns.turn().await;
         let commands = self.bus.commands();
         assert_eq!(commands.len(), sagas);
         commands
@@ -108,7 +113,7 @@ impl Steps {
             headers: service::headers::Headers::new(),
         };
         let replies = (0..).zip(values).map(|read| (ShardId(shard), incoming(read)));
-        self.engine.deliver(replies.collect()).await;
+        self.engine.door.deliver(replies.collect()).await;
     }
 
     /// The status of a saga as it is stored.
@@ -124,6 +129,20 @@ impl Steps {
     /// How many dead letters were sent.
     pub fn dead_letters(&self) -> usize {
         self.bus.others().iter().filter(|(topic, _)| topic == topics::DEAD_LETTERS).count()
+    }
+}
+
+/// A heartbeat and what follows from it; the loop turns meanwhile.
+async fn keep_leases(engine: &mut Stepwise) {
+    let Stepwise { turns, leases, .. } = engine;
+    let mut round = pin!(leases.round());
+    loop {
+        tokio::select! {
+            biased;
+            outcome = &mut round => return drop(outcome.unwrap()),
+            () = tokio::task::yield_now() => {}
+        }
+        turns.turn().await;
     }
 }
 
