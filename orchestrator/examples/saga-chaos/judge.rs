@@ -92,7 +92,8 @@ mod tests {
 
     #[test]
     fn each_lie_is_found_out() {
-        let lies: [(&str, fn(&mut Facts)); 8] = [
+        type Lie = (&'static str, fn(&mut Facts));
+        let lies: [Lie; 8] = [
             ("it may end", |facts| facts.order = json!({"status": "CANCELLED", "failureReason": {"code": "X"}})),
             ("it may end", |facts| facts.saga["status"] = json!("STUCK")),
             ("payments", |facts| facts.payments = json!({"entries": []})),

@@ -22,8 +22,8 @@ pub struct Nemesis {
     pub shop: Arc<Shop>,
     pub findings: Arc<Findings>,
     pub collector: Arc<Collector>,
-    /// The names of the faults that are on.
-    pub on: Mutex<Vec<String>>,
+    /// The faults that are on, or not healed yet.
+    pub on: Mutex<Vec<Fault>>,
     pub stop: CancellationToken,
 }
 
@@ -34,7 +34,7 @@ pub struct Done {
 }
 
 pub enum Outcome {
-    /// The run was over before.
+    /// Its target had not been healed yet, or the run was over.
     Never,
     /// It could not be done, or not be healed.
     Failed(String),
@@ -59,8 +59,11 @@ impl Nemesis {
             () = sleep_until(began + planned.at) => {}
         }
         let name = planned.fault.to_string();
+        if !self.takes(&planned.fault) {
+            self.findings.note(&format!("left out: {name}: its target is not healed yet"));
+            return Outcome::Never;
+        }
         self.findings.note(&format!("begins: {name}, for {} ms", planned.lasts.as_millis()));
-        lock(&self.on).push(name.clone());
         let done = self.inject(&planned.fault).await;
         if done.is_ok() {
             tokio::select! {
@@ -71,7 +74,7 @@ impl Nemesis {
         }
         // Also when it was not done whole.
         let healed = self.heal(&planned.fault).await;
-        lock(&self.on).retain(|other| *other != name);
+        lock(&self.on).retain(|other| *other != planned.fault);
         self.findings.note(&format!("ends: {name}"));
         if let Err(error) = done.and(healed) {
             self.findings.note(&format!("failed: {name}: {error:#}"));
@@ -80,6 +83,17 @@ impl Nemesis {
         let recovery = self.shop.probe().await;
         self.findings.note(&format!("over: {name}: an order took {} ms", recovery.unwrap_or_default().as_millis()));
         Outcome::Healed(recovery)
+    }
+
+    /// Healing may take longer than was planned for. False if the targets of a fault are not all free.
+    fn takes(&self, fault: &Fault) -> bool {
+        let (mut on, parts) = (lock(&self.on), self.system.names());
+        let busy: Vec<String> = on.iter().flat_map(|other| other.targets(&parts)).collect();
+        let free = fault.targets(&parts).iter().all(|target| !busy.contains(target));
+        if free {
+            on.push(fault.clone());
+        }
+        free
     }
 
     async fn inject(&self, fault: &Fault) -> anyhow::Result<()> {

@@ -10,19 +10,22 @@ use crate::nemesis::{Done, Nemesis, Outcome};
 use crate::shop::Shop;
 use crate::topics::Collector;
 
+/// As many violations are printed again at the end.
+const SHOWN: usize = 20;
+
 /// A line that changes on a terminal, a line now and then elsewhere. Runs until it is dropped.
 pub async fn progress(nemesis: &Nemesis) {
     let terminal = std::io::stderr().is_terminal();
     let mut pace = tokio::time::interval(Duration::from_secs(if terminal { 1 } else { 15 }));
     loop {
         pace.tick().await;
-        let on = lock(&nemesis.on).join(", ");
+        let on: Vec<String> = lock(&nemesis.on).iter().map(ToString::to_string).collect();
         let (sent, taken) = (nemesis.shop.sent(), nemesis.shop.taken().len());
         let violations = nemesis.findings.violations().len();
         let line = format!(
             "{} {sent} orders sent, {taken} taken, {violations} violations; now: {}",
             nemesis.findings.clock(),
-            if on.is_empty() { "nothing" } else { &on }
+            if on.is_empty() { "nothing".to_owned() } else { on.join(", ") }
         );
         if terminal { eprint!("\r\x1b[2K{line}") } else { eprintln!("{line}") }
     }
@@ -77,7 +80,10 @@ pub fn print(done: &[Done], tally: &Tally<'_>, verdict: &Verdict, findings: &Fin
     faults(done, findings);
     let violations = findings.violations();
     println!("violations {}", violations.len());
-    for what in &violations {
+    for what in violations.iter().take(SHOWN) {
         println!("  {what}");
+    }
+    if violations.len() > SHOWN {
+        println!("  … all of them are in chaos.log");
     }
 }

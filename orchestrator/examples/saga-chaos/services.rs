@@ -51,8 +51,9 @@ impl Services {
         Ok(())
     }
 
+    /// SIGKILL, at once: the script would wait for its lock while it starts another service.
     pub async fn kill(&self, service: Service) -> anyhow::Result<()> {
-        self.run(&["kill", service.name()]).await
+        signal("KILL", &[self.pid(service)?]).await
     }
 
     pub async fn start(&self, service: Service) -> anyhow::Result<()> {

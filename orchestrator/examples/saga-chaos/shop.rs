@@ -17,8 +17,9 @@ use crate::support::{Client, Json};
 
 /// How long a client waits for an answer.
 pub const ANSWER: Duration = Duration::from_secs(4);
-/// Between two tries.
+/// Between two tries at first; it doubles up to the other. Clients that are turned away must not become the load.
 const PAUSE: Duration = Duration::from_millis(200);
+const LONGEST: Duration = Duration::from_secs(3);
 
 pub struct Shop {
     /// The orchestrators, through their doors.
@@ -141,7 +142,7 @@ impl Shop {
 
     /// Sends an order with its key to one orchestrator after the other, until one answers 200.
     async fn insist(&self, order: &Order, first: usize) -> Option<String> {
-        let (key, body) = (order.key(), order.body());
+        let (key, body, mut pause) = (order.key(), order.body(), PAUSE);
         for door in self.doors.iter().cycle().skip(first % self.doors.len()) {
             self.tries.fetch_add(1, Ordering::Relaxed);
             let headers = [("idempotency-key", key.as_str())];
@@ -160,18 +161,19 @@ impl Shop {
                 }
                 Ok(Err(_)) | Err(_) => {} // no answer: it may be stored, or not
             }
-            if !self.pause().await {
+            if !self.pause(pause).await {
                 return None;
             }
+            pause = (pause * 2).min(LONGEST);
         }
         None
     }
 
     /// False if nobody waits any longer.
-    async fn pause(&self) -> bool {
+    async fn pause(&self, span: Duration) -> bool {
         tokio::select! {
             () = self.give_up.cancelled() => false,
-            () = tokio::time::sleep(PAUSE) => true,
+            () = tokio::time::sleep(span) => true,
         }
     }
 
@@ -185,7 +187,7 @@ impl Shop {
             {
                 return Some(reply.body);
             }
-            if !self.pause().await {
+            if !self.pause(PAUSE).await {
                 return None;
             }
         }
@@ -215,7 +217,7 @@ impl Shop {
                         self.findings.violation(format!("replay of {id} was answered {}", reply.status));
                         return;
                     }
-                    _ if !self.pause().await => return,
+                    _ if !self.pause(PAUSE).await => return,
                     _ => {}
                 }
             }
