@@ -56,14 +56,12 @@ impl Auditor {
             };
             verdict.events += facts.events.len();
             verdict.excused += usize::from(facts.may_miss_events);
+            if facts.order["status"] == End::Confirmed.order_status() {
+                *sold.entry(taken.order.sku).or_default() += 1;
+                *unread.entry(taken.order.sku).or_default() += i64::from(facts.may_miss_events);
+            }
             match judge(&taken.order, &facts) {
-                Ok(end) => {
-                    *verdict.ended.entry(end).or_default() += 1;
-                    if end == End::Confirmed {
-                        *sold.entry(taken.order.sku).or_default() += 1;
-                        *unread.entry(taken.order.sku).or_default() += i64::from(facts.may_miss_events);
-                    }
-                }
+                Ok(end) => *verdict.ended.entry(end).or_default() += 1,
                 Err(wrong) => {
                     for what in wrong {
                         self.findings.violation(format!("{name}: {what}"));

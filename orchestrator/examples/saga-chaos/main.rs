@@ -41,7 +41,7 @@ struct Args {
     /// Orders a second, whatever becomes of them
     #[arg(long, default_value_t = 10.0)]
     rate: f64,
-    /// Which kinds of faults, with commas [default: all but delete-topics]
+    /// Which kinds of faults, with commas [default: all]
     #[arg(long, value_delimiter = ',')]
     faults: Vec<Kind>,
     /// Orchestrators
@@ -74,12 +74,8 @@ impl Args {
             let (at, lasts) = (Duration::from_secs(5), Duration::from_secs(self.outage_seconds));
             return vec![Planned { at, lasts, kind: Kind::WorkerAway, fault: Fault::WorkerAway(worker) }];
         }
-        let mut kinds = self.faults.clone();
-        if kinds.is_empty() {
-            // docs/chaos.md says why one is left out.
-            kinds.extend(Kind::value_variants().iter().filter(|kind| **kind != Kind::DeleteTopics));
-        }
-        plan::plan(seed, self.length(), &kinds, &fault::parts(self.instances.into()))
+        let kinds = if self.faults.is_empty() { Kind::value_variants() } else { &self.faults };
+        plan::plan(seed, self.length(), kinds, &fault::parts(self.instances.into()))
     }
 }
 

@@ -126,6 +126,8 @@ impl Collector {
             .set("bootstrap.servers", &self.brokers)
             .set("group.id", "chaos-only-reads")
             .set("enable.auto.commit", "false")
+            .set("auto.offset.reset", "earliest")
+            .set("metadata.recovery.rebootstrap.trigger.ms", "3000")
             .create()?;
         let there = partitions(&consumer)?;
         let mut all = TopicPartitionList::new();
