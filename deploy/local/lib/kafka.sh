@@ -34,14 +34,24 @@ kafka_fetch_jars() {
 
 kafka_java=(java -Dlog4j2.configurationFile="$conf/log4j2.properties" -cp "$(kafka_jars)/*")
 
+# SAGA_KAFKA_EDGES, pairs of ports LISTEN:TOLD: the broker listens at each LISTEN too, and who comes there is told to
+# go on at TOLD. So a proxy that listens at TOLD keeps its clients, though brokers tell their addresses.
 kafka_properties() { # LOG_DIRS
-  local port controller
+  local port controller edge n=0 listeners='' told='' protocols=''
   port=$(port_of kafka)
   controller=$(port_of kafka-controller)
+  for edge in ${SAGA_KAFKA_EDGES:-}; do
+    n=$((n + 1))
+    listeners+=,EDGE$n://127.0.0.1:${edge%:*}
+    told+=,EDGE$n://127.0.0.1:${edge#*:}
+    protocols+=,EDGE$n:PLAINTEXT
+  done
   cat "$conf/kafka.properties"
   cat <<END
-listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller
-advertised.listeners=PLAINTEXT://127.0.0.1:$port
+listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller$listeners
+advertised.listeners=PLAINTEXT://127.0.0.1:$port$told
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT$protocols
+inter.broker.listener.name=PLAINTEXT
 controller.quorum.voters=1@127.0.0.1:$controller
 log.dirs=$1
 # A killed broker may come back only when its session is over: 9 s by default.

@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use orchestrator::bus::{
-    Ack, AckSink, Bus, BusError, Incoming, Outgoing, Progress, Ticket, Undelivered, topics,
-};
+use orchestrator::bus::{Ack, AckSink, Bus, BusError, Incoming, Outgoing, Progress, Ticket, Undelivered, topics};
 use orchestrator::engine::Acks;
 use saga_model::ids::ShardId;
 use service::kafka::topics::ORDER_CONFIRMED;

@@ -187,10 +187,11 @@ pub fn free_address() -> String {
     listener.local_addr().expect("it is bound").to_string()
 }
 
-/// Binaries of this build. Cargo gives the path of this package's own; the worker is built into the same folder.
+/// Binaries of this build: tests lie in a folder beside them, and so do examples.
 pub fn binary_path(name: &str) -> String {
-    let saga = std::path::Path::new(env!("CARGO_BIN_EXE_saga"));
-    let path = saga.with_file_name(name);
+    let own = std::env::current_exe().expect("a process knows its program");
+    let folder = own.parent().and_then(std::path::Path::parent).expect("target/PROFILE/deps/TEST");
+    let path = folder.join(name);
     assert!(path.exists(), "{} is not built: run `cargo build --workspace` first", path.display());
     path.to_string_lossy().into_owned()
 }

@@ -26,6 +26,9 @@ pub(super) fn client(brokers: &KafkaBrokers, client_id: &str) -> ClientConfig {
         // A broker that comes back is found within a second; the default waits up to ten.
         .set("reconnect.backoff.max.ms", "1000")
         .set("retry.backoff.max.ms", "500")
+        // A broker that has just started, or was frozen, names no brokers for a moment. The library then forgets all that
+        // it knows, and would begin anew with the addresses above only after five minutes.
+        .set("metadata.recovery.rebootstrap.trigger.ms", "3000")
         // Behind a firewall a silent connection would otherwise be found dead only when it is needed.
         .set("socket.keepalive.enable", "true")
         // Brokers close idle connections: nothing to tell anybody.
