@@ -139,7 +139,10 @@ async fn keep_leases(engine: &mut Stepwise) {
     loop {
         tokio::select! {
             biased;
-            outcome = &mut round => return drop(outcome.unwrap()),
+            outcome = &mut round => {
+                outcome.unwrap();
+                return;
+            }
             () = tokio::task::yield_now() => {}
         }
         turns.turn().await;
