@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use rdkafka::bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, StreamConsumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Header, Message};
@@ -11,6 +12,7 @@ use rdkafka::producer::{
     BaseRecord, DefaultProducerContext, DeliveryResult, FutureProducer, FutureRecord, Producer, ProducerContext,
     ThreadedProducer,
 };
+use rdkafka::types::RDKafkaApiKey;
 use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 use saga_model::SagaId;
 use saga_model::ids::ShardCount;
@@ -217,4 +219,29 @@ async fn topics_are_seen_with_their_partitions() {
     let shards = ShardCount::new(PARTITIONS).unwrap();
     let admin = Admin::new(&brokers, "test").unwrap();
     assert_eq!(admin.create_missing(&[REPLIES], shards, None).await.unwrap(), Vec::<String>::new());
+}
+
+/// A broker that has no record of a producer takes any sequence number for its first. So when the first request of one
+/// is refused and the second, which was on its way already, is taken, the library believes that both were.
+#[tokio::test]
+async fn a_message_that_was_refused_is_sent_although_the_next_one_was_on_its_way() {
+    for batching in [Batching::Prompt, Batching::Grouped] {
+        let (cluster, brokers) = cluster();
+        // Both are on their way before the first is answered.
+        cluster.broker_round_trip_time(1, Duration::from_millis(200)).unwrap();
+        cluster.request_errors(RDKafkaApiKey::Produce, &[RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION]);
+        let mut config = producer(&brokers, "test", batching);
+        let sending: FutureProducer = config.set("batch.num.messages", "1").create().unwrap();
+        let send = |text: &'static str| {
+            let record = FutureRecord::<str, str>::to(REPLIES).partition(0).payload(text);
+            sending.send_result(record).map_err(|(error, _)| error).unwrap()
+        };
+        for sent in [send("first"), send("second")] {
+            sent.await.unwrap().unwrap();
+        }
+        let reading: BaseConsumer = quick(assigned_consumer(&brokers, "test")).create().unwrap();
+        assign(&reading, REPLIES, 0, Offset::Beginning);
+        let text = |message: &BorrowedMessage<'_>| message.payload_view::<str>().unwrap().unwrap().to_owned();
+        assert_eq!([next(&reading, text), next(&reading, text)], ["first", "second"], "{batching:?}");
+    }
 }

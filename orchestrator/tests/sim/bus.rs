@@ -223,6 +223,7 @@ impl Bus for SimBus {
         let honest = self.ground.net().reply_end(shard);
         if self.ground.hit(Fault::LateReplyEnd) {
             let millis = self.ground.chance().rng.u64(1..2_000);
+            // By the runtime's clock, which is paused and moves when the world says so: nobody really waits.
             tokio::time::sleep(Duration::from_millis(millis)).await;
         }
         self.life.asked(shard, asked_at, honest);

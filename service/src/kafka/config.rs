@@ -45,6 +45,9 @@ pub fn producer(brokers: &KafkaBrokers, client_id: &str, batching: Batching) -> 
     let mut config = client(brokers, client_id);
     config
         .set("enable.idempotence", "true")
+        // The library takes an answer to a later request for one to those before. But a broker that has no record of a
+        // producer yet takes any number for its first: it would say so of a later one, and the refused one be lost.
+        .set("max.in.flight.requests.per.connection", "1")
         .set("message.timeout.ms", "0")
         // Keys land where the Java client would put them.
         .set("partitioner", "murmur2_random")
@@ -109,6 +112,7 @@ mod tests {
             let config = producer(&brokers, "test", batching);
             assert_eq!(config.get("message.timeout.ms"), Some("0"));
             assert_eq!(config.get("enable.idempotence"), Some("true"));
+            assert_eq!(config.get("max.in.flight.requests.per.connection"), Some("1"));
         }
         for config in [group_consumer(&brokers, "test", "worker-payment"), assigned_consumer(&brokers, "test")] {
             assert_eq!(config.get("enable.auto.commit"), Some("false"));
