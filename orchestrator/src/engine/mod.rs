@@ -230,7 +230,7 @@ impl Engine {
     /// # Errors
     /// If the database is away.
     pub async fn saga(&self, saga: SagaId) -> Result<Option<SagaRecord>> {
-        Ok(self.store.sagas(&[saga]).await?.pop())
+        self.store.saga(saga).await
     }
 
     /// The definition that a saga pins; it may be one that another instance has brought since.

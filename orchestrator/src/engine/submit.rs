@@ -100,7 +100,7 @@ impl Front {
         if known.fingerprint != keyed.fingerprint {
             return Err(StartError::KeyReused);
         }
-        let record = self.store.sagas(&[known.saga]).await.map_err(unavailable)?.pop();
+        let record = self.store.saga(known.saga).await.map_err(unavailable)?;
         // A key and its saga are stored in one commit.
         let record = record.ok_or_else(|| StartError::Failed("the saga of this key is gone".to_owned()))?;
         Ok(Some(Started { record, replayed: true }))

@@ -113,6 +113,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// The sagas of these ids that exist, in any order.
     async fn sagas(&self, ids: &[SagaId]) -> Result<Vec<SagaRecord>>;
+    /// The saga of that id, for somebody outside: however many ask, what the engine itself reads has its own way.
+    async fn saga(&self, id: SagaId) -> Result<Option<SagaRecord>> {
+        Ok(self.sagas(&[id]).await?.pop())
+    }
     /// The history of a saga, in order of `seq`; empty if there is no such saga.
     async fn history(&self, saga: SagaId) -> Result<Vec<HistoryRow>>;
     /// The orders of a user, newest first, and how many there are.

@@ -9,7 +9,7 @@ use orchestrator::store::{Committed, Store, StoreError};
 use saga_model::ids::ShardId;
 use sqlx::{Connection, PgConnection};
 
-use crate::fixtures::{LONG, Owner, definition, id_in, instance, reserved, saga};
+use crate::fixtures::{LONG, Owner, definition, id_in, instance, key, reserved, saga};
 use crate::proxy::{Proxy, Trap};
 use crate::stores::{AnyStore, address_of, on_database, with_address};
 
@@ -180,6 +180,40 @@ async fn a_dropped_caller_leaves_no_transaction_open() {
         let open = "SELECT count(*) FROM pg_stat_activity \
             WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
         assert_eq!(sqlx::query_scalar::<_, i64>(open).fetch_one(&mut watcher).await.unwrap(), 0);
+    })
+    .await;
+}
+
+/// A load that has taken all connections for requests must not keep the engine from working it off.
+#[tokio::test]
+async fn the_engine_has_connections_that_no_request_takes() {
+    on_database(|url| async move {
+        let store: AnyStore = Arc::new(PostgresStore::open(&url).unwrap());
+        let mut owner = Owner::of_all(&store).await;
+        let write = saga(id_in(ZERO));
+        owner.started(&write).await;
+        let mut locker = PgConnection::connect(&url).await.unwrap();
+        let mut lock = locker.begin().await.unwrap();
+        sqlx::query("LOCK TABLE idempotency IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
+        let asking = (0..50).map(|number| {
+            let (store, key) = (Arc::clone(&store), key(&number.to_string(), write.record.saga.id).key);
+            tokio::spawn(async move { store.key(&key).await })
+        });
+        let asking: Vec<_> = asking.collect();
+        let mut watcher = PgConnection::connect(&url).await.unwrap();
+        let waiting = "SELECT count(*) FROM pg_stat_activity \
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut watcher).await.unwrap() < 8 {}
+        assert!(store.heartbeat(&instance("a"), LONG).await.is_ok());
+        assert_eq!(store.sagas(&[write.record.saga.id]).await.unwrap().len(), 1);
+        assert_eq!(store.live_sagas(ZERO, None, 10).await.unwrap().len(), 1);
+        assert_eq!(store.rows_after(ZERO, 0, 10).await.unwrap().len(), 1);
+        assert!(store.pending_requests(&[ZERO]).await.unwrap().is_empty());
+        assert!(asking.iter().all(|asking| !asking.is_finished()));
+        lock.rollback().await.unwrap();
+        for asking in asking {
+            assert_eq!(asking.await.unwrap().unwrap(), None);
+        }
     })
     .await;
 }

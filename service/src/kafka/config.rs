@@ -12,9 +12,10 @@ pub const MAX_PRODUCED_BYTES: usize = 2 * 1024 * 1024;
 /// How a producer groups messages. It is a property of the producer, so who needs both has two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Batching {
-    /// Somebody waits: commands and replies. They are handed over in groups already.
+    /// Somebody waits: commands, replies and what goes with them. They are handed over in groups already. A broker's
+    /// trouble may repeat them and change their order, which their readers must bear anyway.
     Prompt,
-    /// Nobody waits: domain events and dead letters. What costs the broker is requests, not messages.
+    /// Nobody waits: domain events. What costs the broker is requests, not messages. They stay in order.
     Grouped,
 }
 
@@ -39,15 +40,19 @@ pub(super) fn client(brokers: &KafkaBrokers, client_id: &str) -> ClientConfig {
     config
 }
 
-/// A producer that loses nothing: idempotent, all replicas, and no time limit, so that a broker that is away is
-/// waited for. Its order within a partition is the order of sending.
+/// A producer that loses nothing: all replicas, and no time limit, so that a broker that is away is waited for.
+///
+/// The library's idempotent producer takes an answer to a later request for one to those before. But a broker that has
+/// no record of a producer takes any of its numbers for the first: it says yes to a later request, and the one that it
+/// refused before is lost. So either the producer is not idempotent, and repeats a request that it is in doubt about,
+/// or it has one request under way at a time, and its order within a partition is the order of sending.
 pub fn producer(brokers: &KafkaBrokers, client_id: &str, batching: Batching) -> ClientConfig {
     let mut config = client(brokers, client_id);
+    match batching {
+        Batching::Prompt => config.set("enable.idempotence", "false").set("acks", "all"),
+        Batching::Grouped => config.set("enable.idempotence", "true").set("max.in.flight.requests.per.connection", "1"),
+    };
     config
-        .set("enable.idempotence", "true")
-        // The library takes an answer to a later request for one to those before. But a broker that has no record of a
-        // producer yet takes any number for its first: it would say so of a later one, and the refused one be lost.
-        .set("max.in.flight.requests.per.connection", "1")
         .set("message.timeout.ms", "0")
         // Keys land where the Java client would put them.
         .set("partitioner", "murmur2_random")
@@ -111,8 +116,11 @@ mod tests {
         for batching in [Batching::Prompt, Batching::Grouped] {
             let config = producer(&brokers, "test", batching);
             assert_eq!(config.get("message.timeout.ms"), Some("0"));
-            assert_eq!(config.get("enable.idempotence"), Some("true"));
-            assert_eq!(config.get("max.in.flight.requests.per.connection"), Some("1"));
+            let one_at_a_time = config.get("max.in.flight.requests.per.connection") == Some("1");
+            match config.get("enable.idempotence") {
+                Some("true") => assert!(one_at_a_time, "its order is kept, and nothing is taken for acknowledged"),
+                _ => assert_eq!((batching, config.get("acks")), (Batching::Prompt, Some("all"))),
+            }
         }
         for config in [group_consumer(&brokers, "test", "worker-payment"), assigned_consumer(&brokers, "test")] {
             assert_eq!(config.get("enable.auto.commit"), Some("false"));

@@ -9,10 +9,11 @@ use sqlx::{ConnectOptions, Connection};
 
 use crate::store::{Result, StoreError};
 
-/// The two pools of a store.
+/// The pools of a store.
 pub struct Pools {
-    pub engine: DatabaseConnection,
-    pub general: DatabaseConnection,
+    pub commits: DatabaseConnection,
+    pub recovery: DatabaseConnection,
+    pub requests: DatabaseConnection,
 }
 
 /// No connection within this time: the database is away, or asked too much.
@@ -21,13 +22,15 @@ const ACQUIRE: Duration = Duration::from_secs(3);
 const DOUBTFUL: Duration = Duration::from_secs(1);
 /// The commit loop, the heartbeat, and shards being taken. No more: the pool takes its connections in turn, and each
 /// server process that works has its own caches to keep warm.
-const ENGINE_CONNECTIONS: u32 = 3;
-const GENERAL_CONNECTIONS: u32 = 10;
+const COMMITS: u32 = 3;
+/// Shards that are loaded, an outcome that is in doubt, and the mailbox.
+const RECOVERY: u32 = 3;
+const REQUESTS: u32 = 8;
 
 /// Of every session. The server ends a transaction whose client is frozen, and frees the rows that it has locked.
 const SESSION: [(&str, &str); 2] = [("idle_in_transaction_session_timeout", "3s"), ("statement_timeout", "5s")];
 
-/// Of the engine's sessions: nested loops over indexes, planned once. Left to itself, Postgres plans the joins of a
+/// Of the sessions that commit: nested loops over indexes, planned once. Left to itself, Postgres plans the joins of a
 /// commit for the tables as they are when a connection is new; for empty ones it reads all of the table, and keeps
 /// that plan while the table grows. (Without `jit=off` the forced plans would look costly enough to be compiled.)
 const PINNED_PLANS: [(&str, &str); 6] = [
@@ -48,8 +51,9 @@ pub fn open(url: &str) -> Result<Pools> {
         .disable_statement_logging()
         .options(SESSION);
     Ok(Pools {
-        engine: pool(options.clone().options(PINNED_PLANS), ENGINE_CONNECTIONS),
-        general: pool(options, GENERAL_CONNECTIONS),
+        commits: pool(options.clone().options(PINNED_PLANS), COMMITS),
+        recovery: pool(options.clone(), RECOVERY),
+        requests: pool(options, REQUESTS),
     })
 }
 

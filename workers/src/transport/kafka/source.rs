@@ -5,7 +5,7 @@
 //! the partitions and goes on polling, so that it hears when they are taken away. Before they go, what is in hand is
 //! waited for and committed.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
@@ -21,7 +21,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use service::kafka::{client_error, client_log, group_consumer, headers_of};
 use tokio::sync::{mpsc, watch};
 
-use super::standing::Standing;
+use super::standing::{Marked, Standing};
 use super::{Cluster, WrongCluster};
 use crate::transport::{Delivery, MAX_BATCH, Marks, Position, Source};
 
@@ -168,7 +168,13 @@ impl Member {
     }
 
     fn read(&self, consumer: &BaseConsumer<Hooks>) -> End {
-        let mut reading = Reading { member: self, consumer, early: VecDeque::new(), committed: Instant::now() };
+        let mut reading = Reading {
+            member: self,
+            consumer,
+            early: VecDeque::new(),
+            read: BTreeMap::new(),
+            committed: Instant::now(),
+        };
         loop {
             if let Err(end) = reading.wait_until_asked() {
                 return end;
@@ -191,6 +197,8 @@ struct Reading<'a> {
     consumer: &'a BaseConsumer<Hooks>,
     /// Messages that came before anybody asked for them.
     early: VecDeque<Delivery>,
+    /// The last offset taken into a batch, by partition.
+    read: BTreeMap<i32, i64>,
     committed: Instant,
 }
 
@@ -223,23 +231,49 @@ impl Reading<'_> {
 
     /// Waits for a message, and takes all that is there with it.
     fn collect(&mut self) -> Result<Vec<Delivery>, End> {
-        let mut batch: Vec<Delivery> = self.early.drain(..).collect();
-        while batch.is_empty() {
-            self.commit_if_due();
-            if self.member.hands_out.is_closed() {
-                return Err(End::Stopped);
-            }
-            batch.extend(self.poll(BEAT)?);
-        }
+        let mut batch = Vec::new();
         while batch.len() < MAX_BATCH {
-            match self.poll(Duration::ZERO)? {
-                Some(message) => batch.push(message),
-                None => break,
+            let patience = if batch.is_empty() { BEAT } else { Duration::ZERO };
+            match self.next(patience)? {
+                Some(message) => {
+                    if let Err(message) = self.take_up(&mut batch, message) {
+                        self.early.push_front(message);
+                        break;
+                    }
+                }
+                None if !batch.is_empty() => break,
+                None => {
+                    self.commit_if_due();
+                    if self.member.hands_out.is_closed() {
+                        return Err(End::Stopped);
+                    }
+                }
             }
         }
         // What was taken away between reading and handing out is read by somebody else.
         batch.retain(|message| self.member.standing.holds(message.partition));
         if batch.is_empty() { self.collect() } else { Ok(batch) }
+    }
+
+    fn next(&mut self, patience: Duration) -> Result<Option<Delivery>, End> {
+        match self.early.pop_front() {
+            Some(message) => Ok(Some(message)),
+            None => self.poll(patience),
+        }
+    }
+
+    /// A partition whose offsets go back begins anew: with the next batch, and what was read before says nothing of it.
+    fn take_up(&mut self, batch: &mut Vec<Delivery>, message: Delivery) -> Result<(), Delivery> {
+        let (partition, offset) = (message.partition, message.offset);
+        if self.read.get(&partition).is_some_and(|read| offset <= *read) {
+            if batch.iter().any(|before| before.partition == partition) {
+                return Err(message);
+            }
+            self.member.standing.anew(partition);
+        }
+        self.read.insert(partition, offset);
+        batch.push(message);
+        Ok(())
     }
 
     fn poll(&self, patience: Duration) -> Result<Option<Delivery>, End> {
@@ -293,10 +327,10 @@ impl Reading<'_> {
     }
 }
 
-fn list_of<'a>(topic: &str, marks: impl IntoIterator<Item = (&'a i32, &'a i64)>) -> KafkaResult<TopicPartitionList> {
+fn list_of(topic: &str, marks: &Marked) -> KafkaResult<TopicPartitionList> {
     let mut list = TopicPartitionList::new();
-    for (partition, next) in marks {
-        list.add_partition_offset(topic, *partition, Offset::Offset(*next))?;
+    for (partition, mark) in marks {
+        list.add_partition_offset(topic, *partition, Offset::Offset(mark.next))?;
     }
     Ok(list)
 }

@@ -1,7 +1,7 @@
 //! What a member of a group holds, and how far it has come: shared by the thread that reads, the hook that the library
 //! calls before partitions are taken away, and whoever marks batches as done.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,20 +14,53 @@ pub(super) struct Standing {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Partitions that are ours now.
-    held: BTreeSet<i32>,
-    /// By partition: everything before is done, and the broker has not been told.
-    marked: BTreeMap<i32, i64>,
-    handed_out: u64,
-    finished: u64,
+    /// Partitions that are ours now, each with the number of our term in it: what was read in another term says
+    /// nothing of this one. (Whoever deletes a topic and makes it anew has offsets begin anew.)
+    held: BTreeMap<i32, u64>,
+    terms: u64,
+    marked: Marked,
+    /// Of each batch that is out, oldest first: what was held when it was read.
+    in_hand: VecDeque<BTreeMap<i32, u64>>,
     /// Whoever handles batches has gone: those in hand will not be finished.
     abandoned: bool,
 }
 
+/// By partition, with the term: everything before is done, and the broker has not been told.
+pub(super) type Marked = BTreeMap<i32, Mark>;
+
+/// See [`Marked`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark {
+    term: u64,
+    pub(super) next: i64,
+}
+
+impl State {
+    fn mark(&mut self, partition: i32, new: Mark) {
+        if self.held.get(&partition) == Some(&new.term) {
+            let mark = self.marked.entry(partition).or_insert(new);
+            mark.next = mark.next.max(new.next);
+        }
+    }
+}
+
 impl Standing {
+    /// These partitions are ours from now on.
     pub(super) fn hold(&self, partitions: impl IntoIterator<Item = i32>) {
         let mut state = self.lock();
-        state.held.extend(partitions);
+        for partition in partitions {
+            state.terms += 1;
+            let term = state.terms;
+            state.held.insert(partition, term);
+            state.marked.remove(&partition);
+        }
+    }
+
+    /// A partition that is ours begins anew.
+    pub(super) fn anew(&self, partition: i32) {
+        if self.holds(partition) {
+            self.hold([partition]);
+        }
     }
 
     /// These partitions are no longer ours: marks for them are not to be committed any more.
@@ -40,22 +73,23 @@ impl Standing {
     }
 
     pub(super) fn holds(&self, partition: i32) -> bool {
-        self.lock().held.contains(&partition)
+        self.lock().held.contains_key(&partition)
     }
 
     /// A batch goes out.
     pub(super) fn hand_out(&self) {
-        self.lock().handed_out += 1;
+        let mut state = self.lock();
+        let held = state.held.clone();
+        state.in_hand.push_back(held);
     }
 
-    /// A batch is done up to these offsets.
+    /// The oldest batch that is out is done, up to these offsets.
     pub(super) fn finish(&self, positions: impl IntoIterator<Item = (i32, i64)>) {
         let mut state = self.lock();
-        state.finished += 1;
+        let held = state.in_hand.pop_front().unwrap_or_default();
         for (partition, next) in positions {
-            if state.held.contains(&partition) {
-                let mark = state.marked.entry(partition).or_insert(next);
-                *mark = next.max(*mark);
+            if let Some(term) = held.get(&partition) {
+                state.mark(partition, Mark { term: *term, next });
             }
         }
         self.changed.notify_all();
@@ -69,7 +103,7 @@ impl Standing {
 
     /// Waits until nothing is in hand; not for ever, for whoever else is to have the partitions waits too.
     pub(super) fn wait_until_idle(&self, at_most: Duration) {
-        let busy = |state: &mut State| state.finished < state.handed_out && !state.abandoned;
+        let busy = |state: &mut State| !state.in_hand.is_empty() && !state.abandoned;
         let (_state, timeout) =
             self.changed.wait_timeout_while(self.lock(), at_most, busy).unwrap_or_else(PoisonError::into_inner);
         if timeout.timed_out() {
@@ -78,18 +112,15 @@ impl Standing {
     }
 
     /// Takes the marks that are to be committed.
-    pub(super) fn take_marks(&self) -> BTreeMap<i32, i64> {
+    pub(super) fn take_marks(&self) -> Marked {
         std::mem::take(&mut self.lock().marked)
     }
 
     /// Puts marks back that could not be committed.
-    pub(super) fn put_back(&self, marks: BTreeMap<i32, i64>) {
+    pub(super) fn put_back(&self, marks: Marked) {
         let mut state = self.lock();
-        for (partition, next) in marks {
-            if state.held.contains(&partition) {
-                let mark = state.marked.entry(partition).or_insert(next);
-                *mark = next.max(*mark);
-            }
+        for (partition, mark) in marks {
+            state.mark(partition, mark);
         }
     }
 
@@ -103,6 +134,10 @@ impl Standing {
 mod tests {
     use super::*;
 
+    fn taken(standing: &Standing) -> Vec<(i32, i64)> {
+        standing.take_marks().into_iter().map(|(partition, mark)| (partition, mark.next)).collect()
+    }
+
     #[test]
     fn marks_are_for_what_is_held() {
         let standing = Standing::default();
@@ -112,11 +147,47 @@ mod tests {
         standing.hand_out();
         standing.finish([(0, 4)]);
         standing.let_go(&[1]);
-        assert_eq!(standing.take_marks(), BTreeMap::from([(0, 5)]));
-        assert_eq!(standing.take_marks(), BTreeMap::new());
-        standing.put_back(BTreeMap::from([(0, 5), (1, 7)]));
+        assert_eq!(taken(&standing), [(0, 5)]);
+        assert_eq!(taken(&standing), []);
+        standing.hand_out();
+        standing.finish([(0, 5)]);
+        let marks = standing.take_marks();
+        standing.put_back(marks);
+        standing.hand_out();
         standing.finish([(0, 6), (1, 8)]);
-        assert_eq!(standing.take_marks(), BTreeMap::from([(0, 6)]));
+        assert_eq!(taken(&standing), [(0, 6)]);
+    }
+
+    /// The topic was deleted and made anew meanwhile: its offset 500 is of another message, or of none.
+    #[test]
+    fn what_was_read_before_a_partition_was_taken_away_is_not_marked_after_it_came_back() {
+        let standing = Standing::default();
+        standing.hold([0, 1]);
+        standing.hand_out();
+        standing.finish([(0, 500), (1, 3)]);
+        let not_committed = standing.take_marks();
+        standing.hand_out();
+        standing.let_go(&[0]);
+        standing.hold([0]);
+        standing.put_back(not_committed);
+        standing.finish([(0, 510), (1, 4)]);
+        assert_eq!(taken(&standing), [(1, 4)]);
+        standing.hand_out();
+        standing.finish([(0, 2)]);
+        assert_eq!(taken(&standing), [(0, 2)]);
+    }
+
+    /// Nobody took it away, but it begins anew.
+    #[test]
+    fn a_partition_that_begins_anew_has_no_marks() {
+        let standing = Standing::default();
+        standing.hold([0]);
+        standing.hand_out();
+        standing.finish([(0, 500)]);
+        standing.anew(0);
+        assert_eq!(taken(&standing), []);
+        standing.anew(1);
+        assert!(standing.holds(0) && !standing.holds(1));
     }
 
     #[test]
@@ -130,7 +201,7 @@ mod tests {
             waiting.take_marks()
         });
         standing.finish([(0, 3)]);
-        assert_eq!(waits.join().unwrap(), BTreeMap::from([(0, 3)]));
+        assert_eq!(waits.join().unwrap().get(&0).map(|mark| mark.next), Some(3));
         standing.hand_out();
         standing.abandon();
         standing.wait_until_idle(Duration::from_secs(60));
