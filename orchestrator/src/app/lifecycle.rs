@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::entrance::Entrance;
 use super::ids::{RandomIds, instance_name};
 use crate::bus::Bus;
-use crate::engine::{Acks, Definitions, Engine, EngineParts, Meters, Running};
+use crate::engine::{Acks, Definitions, Engine, EngineParts, MAX_MOVING, Meters, Running};
 use crate::http::{Api, More, router};
 use crate::store::{InstanceId, Store, StoreError};
 
@@ -104,6 +104,7 @@ impl Process {
             store: ground.store.clone(),
             bus: ground.bus.clone(),
             acks: ground.acks,
+            max_moving: MAX_MOVING,
             ids: Arc::new(RandomIds),
             definitions: Arc::new(pinned),
             shard_count,

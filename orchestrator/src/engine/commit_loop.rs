@@ -26,6 +26,8 @@ const MARKS_IDLE: i64 = 500_000;
 const IDLE: Duration = Duration::from_millis(100);
 /// Messages on their way out, over which no new sagas are taken in.
 pub const MAX_UNACKED: usize = 200_000;
+/// Sagas neither paused nor stuck, over which no new ones are taken in: some 5 KB of memory each.
+pub const MAX_MOVING: usize = 100_000;
 
 /// Acknowledgements on their way from the bus's threads to the loop.
 #[derive(Debug, Default)]
@@ -54,6 +56,7 @@ pub struct Parts {
     pub clock: Arc<Clock>,
     pub inbox: Arc<Inbox>,
     pub acks: Arc<Acks>,
+    pub max_moving: usize,
     pub watchers: Arc<Watchers>,
     pub meters: Meters,
     pub tracer: Tracer,
@@ -95,7 +98,7 @@ impl CommitLoop {
         for ack in self.parts.acks.take() {
             self.core.note_ack(&ack);
         }
-        let full = self.parts.bus.unacked() >= MAX_UNACKED;
+        let full = self.parts.bus.unacked() >= MAX_UNACKED || self.core.moving() >= self.parts.max_moving;
         self.parts.inbox.set_full(full);
         let admit = self.doubt.is_none() && self.core.owns_any() && !full;
         let taken = self.parts.inbox.take(admit);

@@ -32,6 +32,8 @@ pub struct Core {
     pub(super) ids: Arc<dyn Ids>,
     pub(super) shards: BTreeMap<ShardId, OwnedShard>,
     pub(super) sagas: HashMap<SagaId, Live>,
+    /// How many of them are not at rest.
+    moving: usize,
     pub(super) timers: Timers,
     pub(super) taken: TakenTracker,
     /// When marks were last stored.
@@ -80,6 +82,12 @@ pub struct Live {
     pub taken: Option<(CommandRef, Micros)>,
 }
 
+impl Live {
+    fn moves(&self) -> bool {
+        !self.record.saga.at_rest()
+    }
+}
+
 impl Core {
     /// A core that owns nothing yet.
     pub fn new(shard_count: ShardCount, definitions: Arc<Definitions>, ids: Arc<dyn Ids>, now: Micros) -> Self {
@@ -89,6 +97,7 @@ impl Core {
             ids,
             shards: BTreeMap::new(),
             sagas: HashMap::new(),
+            moving: 0,
             timers: Timers::default(),
             taken: TakenTracker::default(),
             stored_at: now,
@@ -125,6 +134,11 @@ impl Core {
         self.sagas.len()
     }
 
+    /// How many of them are neither paused nor stuck.
+    pub fn moving(&self) -> usize {
+        self.moving
+    }
+
     /// Forgets a shard: somebody else owns it, or its state in SQL is in doubt.
     pub fn drop_shard(&mut self, shard: ShardId) -> Option<u64> {
         let owned = self.shards.remove(&shard)?;
@@ -144,12 +158,15 @@ impl Core {
         let taken = self.sagas.get(&saga).and_then(|live| live.taken);
         let mut live = Live { record, definition, shard, taken };
         self.arm(&mut live, now);
-        self.sagas.insert(saga, live);
+        self.moving += usize::from(live.moves());
+        let before = self.sagas.insert(saga, live);
+        self.moving -= usize::from(before.is_some_and(|before| before.moves()));
     }
 
     /// Takes a saga that has ended out.
     pub(super) fn forget(&mut self, saga: SagaId) {
-        self.sagas.remove(&saga);
+        let before = self.sagas.remove(&saga);
+        self.moving -= usize::from(before.is_some_and(|before| before.moves()));
         self.timers.forget(saga);
     }
 

@@ -76,7 +76,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use self::commit_loop::Acks;
+pub use self::commit_loop::{Acks, MAX_MOVING};
 pub use self::core::Ids;
 pub use definitions::Definitions;
 pub use input::{KeyedRequest, Submitted};
@@ -103,6 +103,8 @@ pub struct EngineParts {
     pub bus: Arc<dyn Bus>,
     /// Where the bus puts its acknowledgements.
     pub acks: Arc<Acks>,
+    /// Sagas neither paused nor stuck, over which no new ones are taken in; [`MAX_MOVING`] unless it is a test.
+    pub max_moving: usize,
     pub ids: Arc<dyn Ids>,
     pub definitions: Arc<Definitions>,
     pub shard_count: ShardCount,
@@ -138,8 +140,20 @@ pub struct Running {
 impl Engine {
     /// Starts the tasks of an engine. It owns shards, and takes sagas in, a moment later.
     pub fn start(parts: EngineParts) -> (Self, Running) {
-        let EngineParts { store, bus, acks, ids, definitions, shard_count, instance, lease, now, meters, tracer } =
-            parts;
+        let EngineParts {
+            store,
+            bus,
+            acks,
+            max_moving,
+            ids,
+            definitions,
+            shard_count,
+            instance,
+            lease,
+            now,
+            meters,
+            tracer,
+        } = parts;
         let shutdown = CancellationToken::new();
         let (inbox, watchers) = (Arc::new(Inbox::default()), Arc::new(Watchers::default()));
         let clock = Arc::new(Clock::starting_at(now));
@@ -152,6 +166,7 @@ impl Engine {
             clock: clock.clone(),
             inbox: inbox.clone(),
             acks,
+            max_moving,
             watchers: watchers.clone(),
             meters,
             tracer,

@@ -61,8 +61,20 @@ pub struct Remembered {
 impl Stepwise {
     /// An instance that owns nothing yet; `time` is its clock, in microseconds.
     pub fn new(parts: EngineParts, time: Arc<AtomicI64>) -> Self {
-        let EngineParts { store, bus, acks, ids, definitions, shard_count, instance, lease, now, meters, tracer } =
-            parts;
+        let EngineParts {
+            store,
+            bus,
+            acks,
+            max_moving,
+            ids,
+            definitions,
+            shard_count,
+            instance,
+            lease,
+            now,
+            meters,
+            tracer,
+        } = parts;
         let (inbox, watchers) = (Arc::new(Inbox::default()), Arc::new(Watchers::default()));
         let clock = Arc::new(Clock::Manual(time));
         let (doubt, retake) = Doubt::new();
@@ -73,6 +85,7 @@ impl Stepwise {
             clock: clock.clone(),
             inbox: inbox.clone(),
             acks,
+            max_moving,
             watchers: watchers.clone(),
             meters,
             tracer,

@@ -8,6 +8,7 @@ mod cli_lists;
 mod corridor;
 mod dead_letters;
 mod errors;
+mod fire;
 mod idempotency;
 mod orders;
 mod sagas;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use orchestrator::engine::stepwise::{Door, Leases, Stepwise, Turns};
-use orchestrator::engine::{Acks, EngineParts};
+use orchestrator::engine::{Acks, EngineParts, MAX_MOVING};
 use orchestrator::store::InstanceId;
 use saga_model::Micros;
 use saga_model::micros::Millis;
@@ -46,6 +46,7 @@ impl Instance {
             store: Arc::new(store),
             bus: Arc::clone(&bus) as _,
             acks,
+            max_moving: MAX_MOVING,
             ids: Arc::new(SeededIds(Arc::clone(ground))),
             definitions: Arc::clone(&common.definitions[policy].0),
             shard_count,

@@ -8,7 +8,7 @@ mod stack;
 mod survival;
 mod topics;
 
-pub use client::{Client, Json};
+pub use client::{Client, Json, Reply};
 pub use process::{PATIENCE, Process};
 pub use stack::{Settings, Stack};
 pub use stack::{binary_path, free_address};

@@ -16,26 +16,36 @@ use crate::system::System;
 /// Connections that place orders, each as permits come.
 pub struct Load {
     permits: Arc<Semaphore>,
-    placed: Arc<AtomicU64>,
-    refused: Arc<AtomicU64>,
-    window: u64,
-    rate: Option<u64>,
+    answers: Arc<Answers>,
+}
+
+/// How orders come.
+#[derive(Clone, Copy)]
+pub enum Pace {
+    /// So many sagas are in flight.
+    Window(u64),
+    /// So many orders a second, whatever becomes of them.
+    Rate(u64),
+}
+
+/// What became of orders.
+#[derive(Default)]
+pub struct Answers {
+    /// 200.
+    pub taken: AtomicU64,
+    /// 503 or 429.
+    pub shed: AtomicU64,
+    /// Any other status.
+    pub wrong: AtomicU64,
 }
 
 impl Load {
     pub async fn start(args: &Args, address: &str) -> anyhow::Result<Self> {
-        let load = Self {
-            permits: Arc::new(Semaphore::new(0)),
-            placed: Arc::default(),
-            refused: Arc::default(),
-            window: args.window,
-            rate: args.rate,
-        };
+        let load = Self { permits: Arc::new(Semaphore::new(0)), answers: Arc::default() };
         for n in 0..args.connections {
             let connection = Connection {
                 permits: load.permits.clone(),
-                placed: load.placed.clone(),
-                refused: load.refused.clone(),
+                answers: load.answers.clone(),
                 address: address.to_owned(),
                 declined: args.declined,
                 products: args.products.max(2),
@@ -50,28 +60,34 @@ impl Load {
         Ok(load)
     }
 
+    pub fn answers(&self) -> &Answers {
+        &self.answers
+    }
+
     /// Keeps the load up for that long.
-    pub async fn run_for(&self, time: Duration, system: &System) -> anyhow::Result<()> {
-        let (start, mut pace) = (Instant::now(), tokio::time::interval(Duration::from_millis(40)));
+    pub async fn run_for(&self, time: Duration, pace: Pace, system: &System) -> anyhow::Result<()> {
+        let (start, mut beat) = (Instant::now(), tokio::time::interval(Duration::from_millis(40)));
         let (mut allowed_by_rate, mut last) = (0.0, start);
         while start.elapsed() < time {
-            pace.tick().await;
-            let permits = match self.rate {
-                Some(rate) => {
+            beat.tick().await;
+            let permits = match pace {
+                Pace::Rate(rate) => {
                     allowed_by_rate += last.elapsed().as_secs_f64() * rate as f64;
                     last = Instant::now();
                     let whole = allowed_by_rate as usize;
                     allowed_by_rate -= whole as f64;
                     whole
                 }
-                None => {
+                Pace::Window(window) => {
                     let finished = system.finished().await?;
-                    let open = self.placed.load(Ordering::Relaxed).saturating_sub(finished);
+                    let open = self.answers.taken.load(Ordering::Relaxed).saturating_sub(finished);
                     let promised = open + self.permits.available_permits() as u64;
-                    self.window.saturating_sub(promised) as usize
+                    window.saturating_sub(promised) as usize
                 }
             };
-            self.permits.add_permits(permits);
+            // What no connection was free for is not made up for later: an order that waits here is none.
+            let waiting = self.permits.available_permits();
+            self.permits.add_permits(permits.saturating_sub(if matches!(pace, Pace::Rate(_)) { waiting } else { 0 }));
         }
         Ok(())
     }
@@ -79,17 +95,12 @@ impl Load {
     /// No more orders.
     pub fn stop(&self) {
         self.permits.close();
-        let refused = self.refused.load(Ordering::Relaxed);
-        if refused > 0 {
-            eprintln!("{refused} orders were refused");
-        }
     }
 }
 
 struct Connection {
     permits: Arc<Semaphore>,
-    placed: Arc<AtomicU64>,
-    refused: Arc<AtomicU64>,
+    answers: Arc<Answers>,
     address: String,
     declined: u64,
     products: u64,
@@ -112,9 +123,13 @@ impl Connection {
                 .body(Full::new(Bytes::from(self.body())))?;
             sender.ready().await?;
             let response = sender.send_request(request).await?;
-            let taken = response.status() == hyper::StatusCode::OK;
+            let counter = match response.status().as_u16() {
+                200 => &self.answers.taken,
+                429 | 503 => &self.answers.shed,
+                _ => &self.answers.wrong,
+            };
             response.into_body().collect().await?;
-            if taken { &self.placed } else { &self.refused }.fetch_add(1, Ordering::Relaxed);
+            counter.fetch_add(1, Ordering::Relaxed);
         }
     }
 

@@ -6,18 +6,21 @@
 
 mod cpu;
 mod load;
+mod memory;
+mod overload;
 mod report;
 mod system;
 
 use std::time::Duration;
 
 use clap::Parser;
+use load::Pace;
 
 /// Loads a whole system and prints what it does and costs
 #[derive(Parser, Debug)]
 #[command(
     name = "saga-bench",
-    after_help = "Examples:\n  deploy/bench                         services, build, run, clean up\n  saga-bench --seconds 60 --window 4000\n  saga-bench --rate 1000                an open loop: latencies at a given load"
+    after_help = "Examples:\n  deploy/bench                         services, build, run, clean up\n  saga-bench --seconds 60 --window 4000\n  saga-bench --rate 1000                an open loop: latencies at a given load\n  saga-bench --overload 5               then five times what was measured, for ten minutes"
 )]
 pub struct Args {
     /// Seconds of load before anything is counted: the broker's JVM needs them
@@ -32,6 +35,12 @@ pub struct Args {
     /// Orders a second (open loop), in place of a window
     #[arg(long)]
     rate: Option<u64>,
+    /// Afterwards so many times the measured rate (open loop): what is shed, memory by the minute, and a check of all
+    #[arg(long, value_name = "TIMES", value_parser = clap::value_parser!(u64).range(2..=100))]
+    overload: Option<u64>,
+    /// For how many minutes
+    #[arg(long, default_value_t = 10, requires = "overload")]
+    minutes: u64,
     /// HTTP connections
     #[arg(long, default_value_t = 1_000)]
     connections: usize,
@@ -55,13 +64,17 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     let system = system::System::start().await?;
     eprintln!("warming up for {} s", args.warmup);
     let load = load::Load::start(args, system.address()).await?;
-    load.run_for(Duration::from_secs(args.warmup), &system).await?;
+    let pace = args.rate.map_or(Pace::Window(args.window), Pace::Rate);
+    load.run_for(Duration::from_secs(args.warmup), pace, &system).await?;
     let before = system.sample().await?;
     eprintln!("measuring for {} s", args.seconds);
-    load.run_for(Duration::from_secs(args.seconds), &system).await?;
+    load.run_for(Duration::from_secs(args.seconds), pace, &system).await?;
     let after = system.sample().await?;
-    load.stop();
     let latencies = system.latencies(before.at, after.at).await?;
-    report::print(args, &before, &after, &latencies);
+    report::print(args, &before, &after, &latencies, load.answers());
+    if let Some(times) = args.overload {
+        overload::run(&load, &system, times, report::rate(&before, &after), args.minutes).await?;
+    }
+    load.stop();
     system.stop()
 }

@@ -1,14 +1,22 @@
 //! What was measured, for people and (with --json) for programs.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::json;
 
 use crate::Args;
+use crate::load::Answers;
 use crate::system::{Latencies, Sample};
 
-pub fn print(args: &Args, before: &Sample, after: &Sample, latencies: &Latencies) {
+/// Sagas a second that came to their end.
+pub fn rate(before: &Sample, after: &Sample) -> f64 {
+    (after.finished - before.finished) as f64 / after.instant.duration_since(before.instant).as_secs_f64()
+}
+
+pub fn print(args: &Args, before: &Sample, after: &Sample, latencies: &Latencies, answers: &Answers) {
     let seconds = after.instant.duration_since(before.instant).as_secs_f64();
     let finished = after.finished - before.finished;
-    let rate = finished as f64 / seconds;
+    let rate = rate(before, after);
     let load = match args.rate {
         Some(rate) => format!("open loop, {rate} orders/s"),
         None => format!("closed loop, {} sagas in flight", args.window),
@@ -38,6 +46,10 @@ pub fn print(args: &Args, before: &Sample, after: &Sample, latencies: &Latencies
         busy / seconds,
         std::thread::available_parallelism().map_or(0, usize::from)
     );
+    let refused = answers.shed.load(Ordering::Relaxed) + answers.wrong.load(Ordering::Relaxed);
+    if refused > 0 {
+        println!("  orders refused       {refused:>10}");
+    }
     if args.json {
         println!(
             "{}",

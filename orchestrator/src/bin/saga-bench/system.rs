@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use sqlx::{Connection, Row};
 
 use crate::cpu::{self, CpuTimes};
+use crate::memory;
 
 /// The processes under load. Dropping it ends them.
 pub struct System {
@@ -122,6 +123,36 @@ impl System {
                      FROM saga WHERE NOT active AND updated_at BETWEEN $1 AND $2";
         let row = sqlx::query(query).bind(from).bind(to).fetch_one(&mut sql).await?;
         Ok(Latencies { count: row.get(0), p50: row.get::<f64, _>(1) / 1000.0, p99: row.get::<f64, _>(2) / 1000.0 })
+    }
+
+    /// Memory in use (resident) by the orchestrator and by the workers, in MiB.
+    pub fn memory(&self) -> (f64, f64) {
+        (memory::of(self.serve.id()), memory::of(self.workers.id()))
+    }
+
+    /// Waits until every saga has ended; how many there are, and how many have ended.
+    pub async fn settled(&self, patience: Duration) -> anyhow::Result<(u64, u64)> {
+        let mut sql = sqlx::PgConnection::connect(&self.database_url).await?;
+        let mut pace = tokio::time::interval(Duration::from_secs(1));
+        let until = Instant::now() + patience;
+        loop {
+            pace.tick().await;
+            let query = "SELECT count(*), count(*) FILTER (WHERE NOT active) FROM saga";
+            let row = sqlx::query(query).fetch_one(&mut sql).await?;
+            let (stored, ended) = (row.get::<i64, _>(0).cast_unsigned(), row.get::<i64, _>(1).cast_unsigned());
+            if stored == ended || Instant::now() > until {
+                return Ok((stored, ended));
+            }
+        }
+    }
+
+    /// `saga audit` of the database.
+    pub fn audit(&self) -> anyhow::Result<()> {
+        let audited = binary("saga")?.arg("audit").env("DATABASE_URL", &self.database_url).status()?;
+        if !audited.success() {
+            bail!("saga audit found violations");
+        }
+        Ok(())
     }
 
     /// Ends the processes and removes the database.

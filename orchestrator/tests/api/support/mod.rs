@@ -9,7 +9,7 @@ mod steps;
 
 pub use client::{Client, Reply, Wrong, codes};
 pub use server::{Options, Server};
-pub use steps::{Steps, success};
+pub use steps::{Steps, keyed, request, success};
 
 pub type Json = serde_json::Value;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use orchestrator::engine::{Acks, Definitions, Engine, EngineParts, Ids, Meters, Running};
+use orchestrator::engine::{Acks, Definitions, Engine, EngineParts, Ids, MAX_MOVING, Meters, Running};
 use orchestrator::http::{Api, More, router};
 use orchestrator::store::memory::MemoryStore;
 use orchestrator::store::{InstanceId, Store};
@@ -85,6 +85,7 @@ impl Server {
             store: store.clone(),
             bus: bus.clone(),
             acks,
+            max_moving: MAX_MOVING,
             ids: Arc::new(RandomIds),
             definitions,
             shard_count,

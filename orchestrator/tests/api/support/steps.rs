@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use orchestrator::bus::{Incoming, topics};
 use orchestrator::engine::stepwise::Stepwise;
-use orchestrator::engine::{Acks, Definitions, EngineParts, Meters, StartRequest};
+use orchestrator::engine::{
+    Acks, Definitions, EngineParts, KeyedRequest, MAX_MOVING, Meters, StartError, StartRequest, Started,
+};
 use orchestrator::store::memory::MemoryStore;
+use orchestrator::store::rows::IdempotencyKey;
 use orchestrator::store::{InstanceId, Store};
 use saga_model::event::Actor;
 use saga_model::ids::{ShardCount, ShardId};
@@ -20,6 +23,7 @@ use saga_model::wire::reply;
 use saga_model::{Definition, Micros, SagaId};
 use service::metrics::Metrics;
 use service::telemetry::Telemetry;
+use tokio::task::JoinHandle;
 
 use super::bus::TestBus;
 use super::server::{POLICY, RandomIds, parcel};
@@ -33,19 +37,25 @@ pub struct Steps {
     pub bus: Arc<TestBus>,
     engine: Stepwise,
     time: Arc<AtomicI64>,
+    max_moving: usize,
 }
 
 impl Steps {
     /// An instance that owns all `shards`.
     pub async fn new(shards: u16) -> Self {
+        Self::with(shards, MAX_MOVING).await
+    }
+
+    /// One that takes no sagas in while so many move.
+    pub async fn with(shards: u16, max_moving: usize) -> Self {
         let time = Arc::new(AtomicI64::new(1_000_000));
         let now = {
             let time = time.clone();
             move || Micros(time.load(Ordering::SeqCst))
         };
         let store = Arc::new(Spy::new(MemoryStore::new(ShardCount::new(shards).unwrap(), Arc::new(now))));
-        let (engine, bus) = instance(&store, &time, "first").await;
-        let mut steps = Self { store, bus, engine, time };
+        let (engine, bus) = instance(&store, &time, "first", max_moving).await;
+        let mut steps = Self { store, bus, engine, time, max_moving };
         keep_leases(&mut steps.engine).await;
         assert_eq!(steps.engine.door.owned().len(), usize::from(shards));
         steps
@@ -53,11 +63,11 @@ impl Steps {
 
     /// The process dies, and another takes its shards.
     pub async fn another(self) -> Self {
-        let Self { store, time, engine, .. } = self;
+        let Self { store, time, engine, max_moving, .. } = self;
         drop(engine);
         time.fetch_add(2 * LEASE.0 as i64 * 1_000, Ordering::SeqCst);
-        let (engine, bus) = instance(&store, &time, "second").await;
-        let mut steps = Self { store, bus, engine, time };
+        let (engine, bus) = instance(&store, &time, "second", max_moving).await;
+        let mut steps = Self { store, bus, engine, time, max_moving };
         keep_leases(&mut steps.engine).await;
         assert!(!steps.engine.door.owned().is_empty());
         steps
@@ -81,18 +91,7 @@ impl Steps {
 
     /// Starts as many sagas; returns the commands that they send.
     pub async fn started(&mut self, sagas: usize) -> Vec<Command> {
-        for _ in 0..sagas {
-            let request = StartRequest {
-                definition: "parcel".to_owned(),
-                input: RawJson::from_string("{}".to_owned()).unwrap(),
-                user_id: None,
-                business_key: None,
-                key: None,
-                traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned(),
-                actor: Actor::Key("anonymous".to_owned()),
-            };
-            tokio::spawn(self.engine.door.clone().begin(request));
-        }
+        drop(self.begin(vec![request("{}"); sagas]));
         // Each of them gets as far as the inbox.
         for _ in 0..10 * sagas {
             tokio::task::yield_now().await;
@@ -101,6 +100,11 @@ impl Steps {
         let commands = self.bus.commands();
         assert_eq!(commands.len(), sagas);
         commands
+    }
+
+    /// Asks for these sagas, all at once; they are not stored before the next turn.
+    pub fn begin(&self, requests: Vec<StartRequest>) -> Vec<JoinHandle<Result<Started, StartError>>> {
+        requests.into_iter().map(|request| tokio::spawn(self.engine.door.clone().begin(request))).collect()
     }
 
     /// Replies are read, from offset 0 of a shard's partition.
@@ -149,12 +153,31 @@ async fn keep_leases(engine: &mut Stepwise) {
     }
 }
 
+/// A request for a parcel with this input.
+pub fn request(input: &str) -> StartRequest {
+    StartRequest {
+        definition: "parcel".to_owned(),
+        input: RawJson::from_string(input.to_owned()).unwrap(),
+        user_id: None,
+        business_key: None,
+        key: None,
+        traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned(),
+        actor: Actor::Key("anonymous".to_owned()),
+    }
+}
+
+/// A request with an idempotency key.
+pub fn keyed(key: &str, fingerprint: &str) -> StartRequest {
+    let key = IdempotencyKey { caller: String::new(), path: "/sagas/parcel".to_owned(), key: key.to_owned() };
+    StartRequest { key: Some(KeyedRequest { key, fingerprint: fingerprint.to_owned() }), ..request("{}") }
+}
+
 /// A reply that says that it went well.
 pub fn success(command: &Command) -> Vec<u8> {
     reply::write(command, Outcome::Succeeded, Some(&RawJson::from_string("{}".to_owned()).unwrap()), None).unwrap()
 }
 
-async fn instance(store: &Arc<Spy>, time: &Arc<AtomicI64>, name: &str) -> (Stepwise, Arc<TestBus>) {
+async fn instance(store: &Arc<Spy>, time: &Arc<AtomicI64>, name: &str, max_moving: usize) -> (Stepwise, Arc<TestBus>) {
     let acks = Arc::new(Acks::default());
     let shard_count = store.shard_count().await.unwrap();
     let bus = Arc::new(TestBus::new(acks.sink(), shard_count));
@@ -163,6 +186,7 @@ async fn instance(store: &Arc<Spy>, time: &Arc<AtomicI64>, name: &str) -> (Stepw
         store: store.clone(),
         bus: bus.clone(),
         acks,
+        max_moving,
         ids: Arc::new(RandomIds),
         definitions: Arc::new(Definitions::pin(store.as_ref(), active).await.unwrap()),
         shard_count,

@@ -187,7 +187,7 @@ async fn a_deleted_topic_of_replies_is_made_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_end_of_replies_is_behind_the_last_message() {
     let rig = KafkaRig::new().await;
-    let mut config = producer(&rig.brokers, "test-worker", Batching::Prompt);
+    let mut config = producer(&rig.brokers, "test-worker", Batching::Grouped);
     config.set("transactional.id", rig.prefix.full("worker"));
     let worker: FutureProducer = config.create().unwrap();
     let (topic, key) = (rig.prefix.full(topics::REPLIES), on_partition(2).next().unwrap().to_string());
