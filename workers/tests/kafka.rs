@@ -260,6 +260,37 @@ async fn a_member_that_works_long_stays_and_commits_before_it_gives_partitions_u
     second.await.unwrap();
 }
 
+/// The library keeps a partition paused that was paused when it went. It went unread for ever when it came back.
+#[tokio::test]
+async fn a_partition_that_was_taken_away_during_long_work_is_read_when_it_comes_back() {
+    let town = Town::new().await;
+    let (slow, other) = (Slow::new(), Slow::new());
+    let (stop, stop_other) = (CancellationToken::new(), CancellationToken::new());
+    other.allowed.add_permits(1_000);
+    let join = || KafkaSource::join(&town.cluster, "payment.commands", "a-group").unwrap();
+    let first = tokio::spawn(serve(join(), Arc::clone(&slow) as Arc<dyn Handler>, stop.clone()));
+    for n in 0..40_i32 {
+        town.send("payment.commands", Some(&n.to_string()), b"x", &[]).await;
+    }
+    slow.begun.notified().await;
+    // The first one works for longer than anybody waits for it: partitions go while it is at it.
+    let second = tokio::spawn(serve(join(), Arc::clone(&other) as Arc<dyn Handler>, stop_other.clone()));
+    let handled = || slow.handled.load(Ordering::SeqCst) + other.handled.load(Ordering::SeqCst);
+    tokio::time::timeout(PATIENCE, other.begun.notified()).await.expect("the second one gets some");
+    slow.allowed.add_permits(1_000);
+    town.wait_committed("a-group", "payment.commands", 40).await;
+    stop_other.cancel();
+    second.await.unwrap();
+    let before = handled();
+    for n in 0..40_i32 {
+        town.send("payment.commands", Some(&n.to_string()), b"x", &[]).await;
+    }
+    town.wait_committed("a-group", "payment.commands", 80).await;
+    assert_eq!(handled() - before, 40);
+    stop.cancel();
+    first.await.unwrap();
+}
+
 #[tokio::test]
 async fn what_was_not_marked_comes_again() {
     let town = Town::new().await;

@@ -143,6 +143,8 @@ impl Nemesis {
                 Ok(())
             }
             Fault::DeleteTopics => {
+                // Who runs makes them again by itself; who is started without them refuses to work until somebody does.
+                system.migrate().await?;
                 self.collector.topics_went(now());
                 Ok(())
             }

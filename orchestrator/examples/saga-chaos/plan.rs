@@ -67,7 +67,7 @@ impl Kind {
             Self::CutCommits | Self::CutAnswers => 500..4_000,
             Self::CutEdge | Self::HalfOpen | Self::SlowEdge => 1_000..10_000,
             Self::Storm => 4_000..10_000,
-            Self::DeleteTopics => 2_000..3_000,
+            Self::DeleteTopics => 8_000..15_000,
             Self::WorkerAway => 5_000..15_000,
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::process::{Child, Command};
@@ -85,15 +86,27 @@ impl System {
         }
         std::fs::create_dir_all(folder.join("ours"))?;
         let system = Self { services, folder: folder.to_owned(), findings, parts: all, edges, doors };
-        let migrated = system.command(&["migrate"], "migrate")?.status().await?;
-        if !migrated.success() {
-            bail!("saga migrate: {migrated}, see {}/ours/migrate.log", folder.display());
-        }
+        system.migrate().await?;
         for name in system.names() {
             system.run(&name).await?;
         }
         system.all_ready().await?;
         Ok(system)
+    }
+
+    /// `saga migrate`, as an operator would run it: again until it is done.
+    pub async fn migrate(&self) -> anyhow::Result<()> {
+        let mut pace = tokio::time::interval(Duration::from_secs(1));
+        let mut last = None;
+        for _ in 0..60 {
+            pace.tick().await;
+            let migrated = self.command(&["migrate"], "migrate")?.status().await?;
+            if migrated.success() {
+                return Ok(());
+            }
+            last = Some(migrated);
+        }
+        bail!("saga migrate: {last:?}, see {}/ours/migrate.log", self.folder.display())
     }
 
     pub fn names(&self) -> Vec<String> {

@@ -14,7 +14,7 @@ use service::headers::Headers;
 
 /// Topics that the engine itself names; those of commands and events stand in the definitions.
 pub mod topics {
-    pub use service::kafka::topics::{DEAD_LETTERS, REPLIES};
+    pub use service::kafka::topics::{ALL, DEAD_LETTERS, REPLIES};
 }
 
 /// A message to send.

@@ -79,7 +79,7 @@ impl KafkaBus {
         let Settings { brokers, client_id, prefix, replies, partitions, replicas, park_for } = settings;
         let admin = Admin::new(brokers, client_id).map_err(|error| BusError(error.to_string()))?;
         let runtime = tokio::runtime::Handle::current();
-        let mender = Arc::new(Mender::new(admin, *partitions, *replicas, runtime));
+        let mender = Arc::new(Mender::new(admin, prefix, *partitions, *replicas, runtime));
         let reading = assigned_consumer(brokers, client_id);
         Ok(Self {
             names: Names::new(prefix.clone()),

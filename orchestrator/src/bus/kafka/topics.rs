@@ -8,7 +8,7 @@ use saga_model::ids::ShardCount;
 use service::kafka::{Admin, AdminError};
 use service::settings::TopicPrefix;
 
-use crate::bus::topics::REPLIES;
+use crate::bus::topics::{ALL, REPLIES};
 
 /// Why an instance cannot work with the topics as they are.
 #[derive(Debug, thiserror::Error)]
@@ -53,10 +53,13 @@ pub async fn check(
 /// Whoever deletes a topic may be about to make it anew, with settings that we do not know.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// Makes topics again that somebody deleted, beside whoever misses them.
+/// Makes topics again that somebody deleted, beside whoever misses one of them: all that are missing, for a process
+/// that is started now would refuse to work without those that nobody has missed yet.
 #[derive(Clone)]
 pub(super) struct Mender {
     admin: Admin,
+    /// All that there should be.
+    topics: Arc<[String]>,
     partitions: ShardCount,
     replicas: Option<u16>,
     runtime: tokio::runtime::Handle,
@@ -66,14 +69,16 @@ impl Mender {
     /// Topics are made with that many partitions and replicas (the broker's own number unless said).
     pub(super) fn new(
         admin: Admin,
+        prefix: &TopicPrefix,
         partitions: ShardCount,
         replicas: Option<u16>,
         runtime: tokio::runtime::Handle,
     ) -> Self {
-        Self { admin, partitions, replicas, runtime }
+        let topics = ALL.iter().map(|topic| prefix.full(topic)).collect();
+        Self { admin, topics, partitions, replicas, runtime }
     }
 
-    /// Makes `topic` if it is still missing in a moment, has `look` (which may block) learn of it, and then calls `done`, whether it
+    /// Makes topics that are still missing in a moment, has `look` (which may block) learn of it, and then calls `done`, whether it
     /// could be made or not.
     pub(super) fn mend(
         &self,
@@ -81,12 +86,13 @@ impl Mender {
         look: impl FnOnce(&str) + Send + 'static,
         done: impl FnOnce() + Send + 'static,
     ) {
-        let Self { admin, partitions, replicas, runtime } = self.clone();
+        let Self { admin, topics, partitions, replicas, runtime } = self.clone();
         runtime.spawn(async move {
             tokio::time::sleep(GRACE).await;
-            match admin.create_missing(&[&topic], partitions, replicas).await {
+            let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+            match admin.create_missing(&topics, partitions, replicas).await {
                 Ok(made) if made.is_empty() => {}
-                Ok(_) => tracing::warn!(%topic, "A topic was missing and has been made again"),
+                Ok(made) => tracing::warn!(topics = made.join(", "), "Topics were missing and have been made again"),
                 Err(error) => tracing::error!(%topic, %error, "A topic is missing and cannot be made"),
             }
             let looked = tokio::task::spawn_blocking(move || {

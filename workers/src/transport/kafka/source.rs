@@ -372,8 +372,12 @@ impl ConsumerContext for Hooks {
         }
     }
 
-    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if matches!(rebalance, Rebalance::Assign(_)) {
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Assign(coming) = rebalance {
+            // The library keeps a partition paused that was paused when it was taken away. Nobody would resume it.
+            if let Err(error) = consumer.resume(coming) {
+                tracing::warn!(%error, "Partitions that came may be paused");
+            }
             self.joined.send_replace(true);
         }
     }
