@@ -37,6 +37,13 @@ pub struct Taken {
     pub msg: Msg,
 }
 
+impl Taken {
+    /// What [`message`] has numbered.
+    pub fn number(&self) -> u64 {
+        std::str::from_utf8(self.msg.value.as_deref().unwrap()).unwrap().parse().unwrap()
+    }
+}
+
 #[async_trait]
 pub trait Rig: Send {
     fn bus(&self) -> Arc<dyn Bus>;

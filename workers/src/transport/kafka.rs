@@ -1,5 +1,6 @@
 //! The road over Kafka.
 
+mod hearing;
 mod parcel;
 mod sink;
 mod source;

@@ -6,6 +6,7 @@ mod position;
 mod reader;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,8 +27,9 @@ pub(super) struct Consumer {
     changes: Mutex<Vec<Change>>,
     changed: Arc<Notify>,
     given: Arc<Given>,
-    /// The ends that the broker named, to see one that goes back.
-    ends: Mutex<BTreeMap<ShardId, i64>>,
+    questions: AtomicU64,
+    /// The ends that the broker named, with the number of the question, to see one that goes back.
+    ends: Mutex<BTreeMap<ShardId, (u64, i64)>>,
     /// Held by the one task that reads.
     reader: tokio::sync::Mutex<Reader>,
 }
@@ -36,14 +38,18 @@ pub(super) struct Consumer {
 enum Change {
     Assign(ShardId, i64),
     Unassign(ShardId),
-    /// The topic may be another one now.
-    Doubt(ShardId),
+    /// The topic is another one now, and ends there.
+    Doubt(ShardId, i64),
+    /// The broker holds more, and none of it comes.
+    Deaf(ShardId),
 }
 
 impl Change {
-    fn shard(self) -> ShardId {
+    /// Whose replies, as far as they are read already, are not wanted any more.
+    fn sets_aside(self) -> Option<ShardId> {
         match self {
-            Self::Assign(shard, _) | Self::Unassign(shard) | Self::Doubt(shard) => shard,
+            Self::Assign(shard, _) | Self::Unassign(shard) => Some(shard),
+            Self::Doubt(..) | Self::Deaf(_) => None,
         }
     }
 }
@@ -61,6 +67,7 @@ impl Consumer {
             changes: Mutex::default(),
             changed,
             given,
+            questions: AtomicU64::new(0),
             ends: Mutex::default(),
             reader: tokio::sync::Mutex::new(reader),
         })
@@ -74,18 +81,37 @@ impl Consumer {
         self.change(Change::Unassign(shard));
     }
 
+    /// A number for a question where a partition ends; they are answered in the order of their numbers.
+    pub(super) fn question(&self) -> u64 {
+        self.questions.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// The broker says that the partition ends at `end`. Waits until what is before has been given out, and returns
     /// behind which offset that was.
     ///
     /// # Errors
-    /// If it takes too long.
-    pub(super) async fn read_to(&self, shard: ShardId, end: i64) -> Result<i64, BusError> {
-        let before = lock(&self.ends).insert(shard, end);
-        if before.is_some_and(|before| end < before) {
-            self.change(Change::Doubt(shard));
+    /// If it takes too long, or if the partition ended further on before.
+    pub(super) async fn read_to(&self, shard: ShardId, question: u64, end: i64) -> Result<i64, BusError> {
+        if self.goes_back(shard, question, end) {
+            self.given.anew(shard);
+            self.change(Change::Doubt(shard, end));
+            return Err(BusError(format!("the topic of the replies of shard {shard} was made anew: ask again")));
         }
+        let stood_at = self.given.next(shard);
         let given = self.given.all_before(shard, end, PATIENCE).await;
+        if given.is_none() && stood_at.is_some() && self.given.next(shard) == stood_at {
+            self.change(Change::Deaf(shard));
+        }
         given.ok_or_else(|| BusError(format!("the replies of shard {shard} were not read to their end in time")))
+    }
+
+    fn goes_back(&self, shard: ShardId, question: u64, end: i64) -> bool {
+        let mut ends = lock(&self.ends);
+        let (last, before) = ends.get(&shard).copied().unwrap_or((question, end));
+        if question >= last {
+            ends.insert(shard, (question, end));
+        }
+        question > last && end < before
     }
 
     /// The next replies, at least one. Dropping the future loses nothing.
@@ -98,7 +124,7 @@ impl Consumer {
             let mut batch = reader.drain();
             // What was assigned otherwise meanwhile is not given out any more.
             let changes = self.take_changes();
-            batch.retain(|(shard, _)| !changes.iter().any(|change| change.shard() == *shard));
+            batch.retain(|(shard, _)| !changes.iter().any(|change| change.sets_aside() == Some(*shard)));
             for change in changes {
                 reader.change(change);
             }

@@ -121,8 +121,9 @@ impl Bus for KafkaBus {
     }
 
     async fn reply_end(&self, shard: ShardId) -> Result<i64, BusError> {
+        let question = self.consumer.question();
         let end = self.replies_look.end(self.replies.clone(), i32::from(shard.0)).await?;
-        self.consumer.read_to(shard, end).await
+        self.consumer.read_to(shard, question, end).await
     }
 
     async fn progress(&self, topic: &str) -> Result<Vec<Progress>, BusError> {

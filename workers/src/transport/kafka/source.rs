@@ -21,6 +21,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use service::kafka::{client_error, client_log, group_consumer, headers_of};
 use tokio::sync::{mpsc, watch};
 
+use super::hearing::Hearing;
 use super::standing::{Marked, Standing};
 use super::{Cluster, WrongCluster};
 use crate::transport::{Delivery, MAX_BATCH, Marks, Position, Source};
@@ -149,8 +150,9 @@ impl Member {
     }
 
     fn run(self, mut consumer: BaseConsumer<Hooks>) {
+        let mut carried = Carried::default();
         loop {
-            match self.read(&consumer) {
+            match self.read(&consumer, &mut carried) {
                 End::Stopped => return, // dropping the consumer takes the road of a partition that is taken away
                 End::Broken => {}
             }
@@ -167,8 +169,10 @@ impl Member {
         }
     }
 
-    fn read(&self, consumer: &BaseConsumer<Hooks>) -> End {
+    fn read(&self, consumer: &BaseConsumer<Hooks>, carried: &mut Carried) -> End {
+        carried.hearing.begins();
         let mut reading = Reading {
+            carried,
             member: self,
             consumer,
             early: VecDeque::new(),
@@ -176,13 +180,17 @@ impl Member {
             committed: Instant::now(),
         };
         loop {
-            if let Err(end) = reading.wait_until_asked() {
+            if !reading.carried.asked
+                && let Err(end) = reading.wait_until_asked()
+            {
                 return end;
             }
+            reading.carried.asked = true;
             let batch = match reading.collect() {
                 Ok(batch) => batch,
                 Err(end) => return end,
             };
+            reading.carried.asked = false;
             self.standing.hand_out();
             if self.hands_out.blocking_send(batch).is_err() {
                 return End::Stopped;
@@ -191,8 +199,17 @@ impl Member {
     }
 }
 
+/// What outlives a consumer.
+#[derive(Default)]
+struct Carried {
+    /// The worker waits for a batch.
+    asked: bool,
+    hearing: Hearing,
+}
+
 /// Reading with one consumer.
 struct Reading<'a> {
+    carried: &'a mut Carried,
     member: &'a Member,
     consumer: &'a BaseConsumer<Hooks>,
     /// Messages that came before anybody asked for them.
@@ -244,6 +261,13 @@ impl Reading<'_> {
                 None if !batch.is_empty() => break,
                 None => {
                     self.commit_if_due();
+                    if self.carried.hearing.is_lost(self.consumer, &self.member.full_topic) {
+                        tracing::warn!(
+                            topic = &*self.member.topic,
+                            "Commands are there and do not come: the Kafka consumer is given up for a new one"
+                        );
+                        return Err(End::Broken);
+                    }
                     if self.member.hands_out.is_closed() {
                         return Err(End::Stopped);
                     }
@@ -272,6 +296,7 @@ impl Reading<'_> {
             self.member.standing.anew(partition);
         }
         self.read.insert(partition, offset);
+        self.carried.hearing.heard();
         batch.push(message);
         Ok(())
     }

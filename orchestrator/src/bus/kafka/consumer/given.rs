@@ -47,6 +47,18 @@ impl Given {
         tokio::time::timeout(at_most, all).await.ok()
     }
 
+    /// What was given out of this shard was of another topic.
+    pub(super) fn anew(&self, shard: ShardId) {
+        if let Some(given) = self.shards.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&shard) {
+            *given = Shard::default();
+        }
+    }
+
+    /// Behind which offset it stands; none if the shard is not read.
+    pub(super) fn next(&self, shard: ShardId) -> Option<i64> {
+        self.get(shard).map(|given| given.next)
+    }
+
     fn get(&self, shard: ShardId) -> Option<Shard> {
         self.shards.lock().unwrap_or_else(PoisonError::into_inner).get(&shard).copied()
     }

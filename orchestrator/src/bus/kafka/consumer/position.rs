@@ -69,6 +69,11 @@ impl Position {
         if offset <= 0 { Offset::Beginning } else { Offset::Offset(offset) }
     }
 
+    /// Whether a partition that ends at `end` cannot be the one that was read: it lacks the last message that we have.
+    pub(super) fn is_beyond(&self, end: i64) -> bool {
+        self.last.is_some_and(|last| end <= last.offset)
+    }
+
     /// There is reason to think that the topic may be another one now. Whether it has to be read from
     /// [`Self::offset`] now.
     pub(super) fn doubt(&mut self) -> bool {
@@ -87,6 +92,11 @@ impl Position {
         if self.told > 2 && !self.in_doubt {
             self.fetched = offset;
         }
+    }
+
+    /// Another client reads it from [`Self::offset`] on.
+    pub(super) fn renewed(&mut self) {
+        (self.told, self.fetched) = (0, 0);
     }
 
     /// What was given out.
@@ -133,6 +143,14 @@ mod tests {
         assert_eq!(position.read(mark(5, 5)), Verdict::Known);
         assert_eq!(position.offset(), Offset::Offset(6));
         assert_eq!(position.read(mark(6, 6)), Verdict::Next);
+    }
+
+    #[test]
+    fn a_topic_that_ends_before_the_last_message_is_another_one() {
+        let position = read_to(5);
+        assert!(position.is_beyond(5));
+        assert!(!position.is_beyond(6), "it may be the same");
+        assert!(!Position::at(5).is_beyond(0), "nothing was read of it");
     }
 
     #[test]

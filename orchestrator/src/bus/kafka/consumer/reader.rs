@@ -74,7 +74,11 @@ impl Reader {
                     self.stop(shard);
                 }
             }
-            Change::Doubt(shard) => self.doubt(shard),
+            Change::Doubt(shard, end) => self.doubt(shard, Some(end)),
+            Change::Deaf(shard) => {
+                tracing::warn!(topic = %self.topic, %shard, "Replies are there and do not come: the Kafka consumer is given up for a new one");
+                self.renew();
+            }
         }
     }
 
@@ -163,7 +167,7 @@ impl Reader {
                 self.warn("missing", error);
                 self.mend();
                 for shard in self.positions.keys().copied().collect::<Vec<_>>() {
-                    self.doubt(shard);
+                    self.doubt(shard, None);
                 }
             }
             // Tried again by the library, for ever. That the broker is away is said by the health of the process.
@@ -180,8 +184,14 @@ impl Reader {
         }
     }
 
-    fn doubt(&mut self, shard: ShardId) {
-        if self.positions.get_mut(&shard).is_some_and(Position::doubt) {
+    /// The topic may be another one; `end`: where it ends now, if that is known. One that is certainly another one is
+    /// read with a client that knows nothing of the old one, from the beginning.
+    fn doubt(&mut self, shard: ShardId, end: Option<i64>) {
+        let Some(position) = self.positions.get_mut(&shard) else { return };
+        if end.is_some_and(|end| position.is_beyond(end)) {
+            *position = Position::at(0);
+            self.renew();
+        } else if position.doubt() {
             self.read_from_position(shard, true);
         }
     }
@@ -208,12 +218,14 @@ impl Reader {
         }
     }
 
-    /// A new client that reads what the old one read.
+    /// A new client that reads what the old one read. (The library's can go deaf: of a topic that was made anew it takes
+    /// for outdated what the broker says, as long as the old one had seen more changes of its leader.)
     fn renew(&mut self) {
         let context = Fetched::new(self.topic.clone(), self.changed.clone());
         match self.config.create_with_context(context) {
             Ok(client) => {
                 self.client = Arc::new(client);
+                self.positions.values_mut().for_each(Position::renewed);
                 self.positions.keys().for_each(|shard| self.read_from_position(*shard, false));
             }
             Err(error) => tracing::error!(%error, "A Kafka consumer cannot be made"),

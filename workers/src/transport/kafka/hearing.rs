@@ -1,0 +1,115 @@
+//! Whether a consumer still hears.
+//!
+//! The library's can go deaf for good: of a topic that was deleted and made anew it takes for outdated what the broker says
+//! of its leaders, as long as the old topic had seen more changes of them (after a restart of the broker it has). So one
+//! that has heard nothing for a while looks whether there is something to hear.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaResult;
+use rdkafka::{Offset, TopicPartitionList};
+
+/// How long nothing is heard before somebody looks, and how long between two looks.
+const QUIET: Duration = Duration::from_secs(5);
+/// How long the broker may take to answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// By partition: where it is read next, and where it ends.
+type Places = BTreeMap<i32, (i64, i64)>;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Hearing {
+    since: Option<Instant>,
+    /// Where something waited to be read at the last look.
+    waited: Places,
+    /// For what a consumer was given up already. A second one that does not get it either is no better: what stands
+    /// there may be no message at all (transactions leave marks).
+    given_up_for: Places,
+}
+
+impl Hearing {
+    /// With a new consumer.
+    pub(super) fn begins(&mut self) {
+        self.since = Some(Instant::now());
+        self.waited.clear();
+    }
+
+    /// A message came.
+    pub(super) fn heard(&mut self) {
+        self.begins();
+    }
+
+    /// Nothing has come. Whether the consumer is of no more use: at two looks in a row the same waited to be read.
+    pub(super) fn is_lost<C: ConsumerContext>(&mut self, consumer: &BaseConsumer<C>, topic: &str) -> bool {
+        if self.since.is_some_and(|since| since.elapsed() < QUIET) {
+            return false;
+        }
+        self.since = Some(Instant::now());
+        // A broker that does not answer is waited for.
+        let waits = waiting(consumer, topic).unwrap_or_default();
+        self.judge(waits)
+    }
+
+    fn judge(&mut self, waits: Places) -> bool {
+        let before = std::mem::replace(&mut self.waited, waits);
+        let lost = self.waited.iter().any(|(partition, place)| {
+            let still = before.get(partition).is_some_and(|(next, _)| *next == place.0);
+            still && self.given_up_for.get(partition) != Some(place)
+        });
+        if lost {
+            self.given_up_for = self.waited.clone();
+        }
+        lost
+    }
+}
+
+/// The partitions that hold more than was read.
+fn waiting<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str) -> KafkaResult<Places> {
+    let positions = consumer.position()?;
+    let committed = consumer.committed(PATIENCE)?;
+    let mut waits = Places::new();
+    for element in positions.elements() {
+        let partition = element.partition();
+        let (begin, end) = consumer.fetch_watermarks(topic, partition, PATIENCE)?;
+        let next = offset(&positions, topic, partition).or_else(|| offset(&committed, topic, partition));
+        // Behind the end stands who has read a topic that is no more: it is read from its beginning.
+        let next = next.filter(|next| *next <= end).unwrap_or(begin).max(begin);
+        if next < end {
+            waits.insert(partition, (next, end));
+        }
+    }
+    Ok(waits)
+}
+
+fn offset(list: &TopicPartitionList, topic: &str, partition: i32) -> Option<i64> {
+    match list.find_partition(topic, partition)?.offset() {
+        Offset::Offset(offset) => Some(offset),
+        Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places<const N: usize>(places: [(i32, (i64, i64)); N]) -> Places {
+        places.into()
+    }
+
+    #[test]
+    fn two_looks_at_the_same_and_once() {
+        let mut hearing = Hearing::default();
+        assert!(!hearing.judge(places([(0, (5, 7))])), "it may be on its way");
+        assert!(!hearing.judge(places([(0, (7, 9)), (1, (0, 1))])), "it goes on");
+        assert!(!hearing.judge(places([])));
+        assert!(!hearing.judge(places([(1, (0, 1))])));
+        assert!(hearing.judge(places([(1, (0, 3))])));
+        hearing.begins();
+        assert!(!hearing.judge(places([(1, (0, 3))])));
+        assert!(!hearing.judge(places([(1, (0, 3))])), "a new consumer gets none of it either");
+        assert!(hearing.judge(places([(1, (0, 4))])), "there is more");
+    }
+}
