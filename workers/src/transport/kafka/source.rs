@@ -253,7 +253,7 @@ impl Reading<'_> {
             let patience = if batch.is_empty() { BEAT } else { Duration::ZERO };
             match self.next(patience)? {
                 Some(message) => {
-                    if let Err(message) = self.take_up(&mut batch, message) {
+                    if let Some(message) = self.take_up(&mut batch, message) {
                         self.early.push_front(message);
                         break;
                     }
@@ -286,19 +286,20 @@ impl Reading<'_> {
         }
     }
 
-    /// A partition whose offsets go back begins anew: with the next batch, and what was read before says nothing of it.
-    fn take_up(&mut self, batch: &mut Vec<Delivery>, message: Delivery) -> Result<(), Delivery> {
+    /// Puts a message into the batch, or gives it back if it belongs to the next one: a partition whose offsets go back
+    /// begins anew, and what was read before says nothing of it.
+    fn take_up(&mut self, batch: &mut Vec<Delivery>, message: Delivery) -> Option<Delivery> {
         let (partition, offset) = (message.partition, message.offset);
         if self.read.get(&partition).is_some_and(|read| offset <= *read) {
             if batch.iter().any(|before| before.partition == partition) {
-                return Err(message);
+                return Some(message);
             }
             self.member.standing.anew(partition);
         }
         self.read.insert(partition, offset);
         self.carried.hearing.heard();
         batch.push(message);
-        Ok(())
+        None
     }
 
     fn poll(&self, patience: Duration) -> Result<Option<Delivery>, End> {
