@@ -1,6 +1,7 @@
 //! The road over Kafka.
 
 mod hearing;
+mod hooks;
 mod parcel;
 mod sink;
 mod source;

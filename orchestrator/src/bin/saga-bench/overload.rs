@@ -8,6 +8,8 @@ use anyhow::bail;
 use crate::load::{Load, Pace};
 use crate::system::System;
 
+/// Within this time whoever asked has an answer.
+const LAST_ANSWERS: Duration = Duration::from_secs(8);
 /// How long what was taken in may take to come to its end afterwards.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -36,6 +38,7 @@ pub async fn run(load: &Load, system: &System, times: u64, rate: f64, minutes: u
         );
     }
     load.stop();
+    tokio::time::sleep(LAST_ANSWERS).await;
     let (stored, ended) = system.settled(PATIENCE).await?;
     let (taken, wrong) = (answers.taken.load(Ordering::Relaxed), answers.wrong.load(Ordering::Relaxed));
     let (orchestrator, workers) = system.memory();

@@ -1,8 +1,8 @@
 //! Whether a consumer still hears.
 //!
 //! The library's can go deaf for good: of a topic that was deleted and made anew it takes for outdated what the broker says
-//! of its leaders, as long as the old topic had seen more changes of them (after a restart of the broker it has). So one
-//! that has heard nothing for a while looks whether there is something to hear.
+//! of its leaders, as long as the old topic had seen more changes of them (after a restart of the broker it has). So now
+//! and then, when nothing comes, somebody looks whether there is something to hear.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
 
-/// How long nothing is heard before somebody looks, and how long between two looks.
+/// How long after the last look somebody looks again.
 const QUIET: Duration = Duration::from_secs(5);
 /// How long the broker may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -37,12 +37,7 @@ impl Hearing {
         self.waited.clear();
     }
 
-    /// A message came.
-    pub(super) fn heard(&mut self) {
-        self.begins();
-    }
-
-    /// Nothing has come. Whether the consumer is of no more use: at two looks in a row the same waited to be read.
+    /// Nothing comes at the moment. Whether the consumer is of no more use: at two looks in a row the same waited to be read.
     pub(super) fn is_lost<C: ConsumerContext>(&mut self, consumer: &BaseConsumer<C>, topic: &str) -> bool {
         if self.since.is_some_and(|since| since.elapsed() < QUIET) {
             return false;

@@ -12,17 +12,16 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use service::kafka::{client_error, client_log, group_consumer, headers_of};
+use rdkafka::{ClientConfig, TopicPartitionList};
+use service::kafka::{client_error, group_consumer, headers_of};
 use tokio::sync::{mpsc, watch};
 
 use super::hearing::Hearing;
-use super::standing::{Marked, Standing};
+use super::hooks::{Hooks, list_of};
+use super::standing::Standing;
 use super::{Cluster, WrongCluster};
 use crate::transport::{Delivery, MAX_BATCH, Marks, Position, Source};
 
@@ -30,8 +29,6 @@ use crate::transport::{Delivery, MAX_BATCH, Marks, Position, Source};
 const BEAT: Duration = Duration::from_millis(100);
 /// A worker that is busy for so long is polled for beside its work.
 const LONG_WORK: Duration = Duration::from_millis(500);
-/// How long partitions that are taken away wait for the commands in hand.
-const LET_GO: Duration = Duration::from_secs(5);
 /// How long to wait before a consumer that broke is made anew.
 const ANEW: Duration = Duration::from_secs(1);
 
@@ -212,8 +209,8 @@ struct Reading<'a> {
     carried: &'a mut Carried,
     member: &'a Member,
     consumer: &'a BaseConsumer<Hooks>,
-    /// Messages that came before anybody asked for them.
-    early: VecDeque<Delivery>,
+    /// Messages that came before anybody asked for them, with the term in their partition.
+    early: VecDeque<(Option<u64>, Delivery)>,
     /// The last offset taken into a batch, by partition.
     read: BTreeMap<i32, i64>,
     committed: Instant,
@@ -236,7 +233,7 @@ impl Reading<'_> {
                 self.on_all(|consumer, held| consumer.pause(held));
                 paused = true;
                 if let Some(message) = self.poll(Duration::ZERO)? {
-                    self.early.push_back(message);
+                    self.early.push_back((self.member.standing.term(message.partition), message));
                 }
             }
         }
@@ -254,7 +251,7 @@ impl Reading<'_> {
             match self.next(patience)? {
                 Some(message) => {
                     if let Some(message) = self.take_up(&mut batch, message) {
-                        self.early.push_front(message);
+                        self.early.push_front((self.member.standing.term(message.partition), message));
                         break;
                     }
                 }
@@ -280,10 +277,13 @@ impl Reading<'_> {
     }
 
     fn next(&mut self, patience: Duration) -> Result<Option<Delivery>, End> {
-        match self.early.pop_front() {
-            Some(message) => Ok(Some(message)),
-            None => self.poll(patience),
+        while let Some((term, message)) = self.early.pop_front() {
+            // What was read in an earlier term comes again, here or elsewhere.
+            if term == self.member.standing.term(message.partition) {
+                return Ok(Some(message));
+            }
         }
+        self.poll(patience)
     }
 
     /// Puts a message into the batch, or gives it back if it belongs to the next one: a partition whose offsets go back
@@ -297,7 +297,6 @@ impl Reading<'_> {
             self.member.standing.anew(partition);
         }
         self.read.insert(partition, offset);
-        self.carried.hearing.heard();
         batch.push(message);
         None
     }
@@ -351,64 +350,4 @@ impl Reading<'_> {
             tracing::warn!(%error, "Partitions could not be paused or resumed");
         }
     }
-}
-
-fn list_of(topic: &str, marks: &Marked) -> KafkaResult<TopicPartitionList> {
-    let mut list = TopicPartitionList::new();
-    for (partition, mark) in marks {
-        list.add_partition_offset(topic, *partition, Offset::Offset(mark.next))?;
-    }
-    Ok(list)
-}
-
-/// What the library calls, on the thread that polls.
-struct Hooks {
-    topic: String,
-    standing: Arc<Standing>,
-    joined: watch::Sender<bool>,
-}
-
-impl ClientContext for Hooks {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        client_log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        client_error(&error, reason);
-    }
-}
-
-impl ConsumerContext for Hooks {
-    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        match rebalance {
-            Rebalance::Revoke(going) => {
-                self.standing.wait_until_idle(LET_GO);
-                let marks = self.standing.take_marks();
-                if !marks.is_empty() {
-                    let list = list_of(&self.topic, &marks);
-                    if let Err(error) = list.and_then(|list| consumer.commit(&list, CommitMode::Sync)) {
-                        // Whoever has them next gets the commands again, and the ledger has their answers.
-                        tracing::info!(%error, "Offsets could not be committed before partitions went");
-                    }
-                }
-                self.standing.let_go(&partitions(going));
-            }
-            Rebalance::Assign(coming) => self.standing.hold(partitions(coming)),
-            Rebalance::Error(error) => tracing::warn!(%error, "The group of consumers could not be balanced"),
-        }
-    }
-
-    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Assign(coming) = rebalance {
-            // The library keeps a partition paused that was paused when it was taken away. Nobody would resume it.
-            if let Err(error) = consumer.resume(coming) {
-                tracing::warn!(%error, "Partitions that came may be paused");
-            }
-            self.joined.send_replace(true);
-        }
-    }
-}
-
-fn partitions(list: &TopicPartitionList) -> Vec<i32> {
-    list.elements().iter().map(|element| element.partition()).collect()
 }

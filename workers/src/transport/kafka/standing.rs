@@ -76,6 +76,11 @@ impl Standing {
         self.lock().held.contains_key(&partition)
     }
 
+    /// The number of our term in a partition, if it is ours.
+    pub(super) fn term(&self, partition: i32) -> Option<u64> {
+        self.lock().held.get(&partition).copied()
+    }
+
     /// A batch goes out.
     pub(super) fn hand_out(&self) {
         let mut state = self.lock();

@@ -94,8 +94,9 @@ impl Position {
         }
     }
 
-    /// Another client reads it from [`Self::offset`] on.
+    /// Another client reads it from [`Self::offset`] on, and the topic may be another one.
     pub(super) fn renewed(&mut self) {
+        self.doubt();
         (self.told, self.fetched) = (0, 0);
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
@@ -27,11 +27,14 @@ use crate::bus::kafka::topics::Mender;
 const BATCH: usize = 1000;
 /// How long the client may take to learn of a topic.
 const LOOK_WITHIN: Duration = Duration::from_secs(3);
+/// For so long a new client is not given up because it brings nothing.
+const PROBATION: Duration = Duration::from_secs(15);
 
 pub(super) struct Reader {
     topic: Arc<str>,
     config: ClientConfig,
     client: Arc<StreamConsumer<Fetched>>,
+    made: Instant,
     changed: Arc<Notify>,
     given: Arc<Given>,
     positions: BTreeMap<ShardId, Position>,
@@ -58,7 +61,8 @@ impl Reader {
         let client = Arc::new(config.create_with_context(context)?);
         let (positions, ready) = (BTreeMap::new(), VecDeque::new());
         let (mending, lines) = (Arc::default(), Seldom::default());
-        Ok(Self { topic, config, client, changed, given, positions, ready, mender, mending, lines })
+        let made = Instant::now();
+        Ok(Self { topic, config, client, made, changed, given, positions, ready, mender, mending, lines })
     }
 
     pub(super) fn change(&mut self, change: Change) {
@@ -75,6 +79,8 @@ impl Reader {
                 }
             }
             Change::Doubt(shard, end) => self.doubt(shard, Some(end)),
+            // It takes a client some seconds to say how far it is; whoever asked before it was made knows nothing of it.
+            Change::Deaf(_) if self.made.elapsed() < PROBATION => {}
             Change::Deaf(shard) => {
                 tracing::warn!(topic = %self.topic, %shard, "Replies are there and do not come: the Kafka consumer is given up for a new one");
                 self.renew();
@@ -224,7 +230,8 @@ impl Reader {
         let context = Fetched::new(self.topic.clone(), self.changed.clone());
         match self.config.create_with_context(context) {
             Ok(client) => {
-                self.client = Arc::new(client);
+                (self.client, self.made) = (Arc::new(client), Instant::now());
+                // Why it was made may be that the topic is another one.
                 self.positions.values_mut().for_each(Position::renewed);
                 self.positions.keys().for_each(|shard| self.read_from_position(*shard, false));
             }
