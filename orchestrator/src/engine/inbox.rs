@@ -32,7 +32,7 @@ struct Queues {
     replies: VecDeque<ReplyInput>,
     requests: VecDeque<AdminRequest>,
     submissions: VecDeque<Submission>,
-    /// Too much is on its way out: no more sagas are taken in.
+    /// Too much is on its way: no more sagas are taken in.
     full: bool,
     /// Nobody takes anything out any more. What is put in is dropped at once, which tells whoever waits for an answer.
     closed: bool,
@@ -138,7 +138,7 @@ impl Inbox {
         Ok(())
     }
 
-    /// Says whether more sagas may be taken in, as far as what is on its way out is concerned.
+    /// Says whether too much is on its way, messages or sagas, to take more sagas in.
     pub fn set_full(&self, full: bool) {
         self.lock().full = full;
     }

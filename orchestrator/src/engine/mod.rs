@@ -31,6 +31,7 @@
 //! and `definitions` (which shards are ours, how one is taken over, what its sagas may run), `letters`
 //! (what operators do about dead letters), `report`, `meters` and `trace` (what is told of it), `stepwise` (all of it, driven by a simulator).
 
+mod assembly;
 mod carry;
 mod clock;
 mod commit_loop;
@@ -84,13 +85,10 @@ pub use letters::{LetterAction, LetterOutcome};
 pub use meters::Meters;
 pub use submit::{StartError, StartRequest, Started};
 
+use self::assembly::Assembly;
 use self::clock::Clock;
-use self::commit_loop::{CommitLoop, Parts};
-use self::core::Core;
-use self::doubt::Doubt;
-use self::inbox::{Closing, Inbox};
+use self::inbox::Closing;
 use self::mailbox::Mailbox;
-use self::shards::Keeper;
 use self::submit::Front;
 use self::watchers::Watchers;
 use crate::bus::Bus;
@@ -140,48 +138,13 @@ pub struct Running {
 impl Engine {
     /// Starts the tasks of an engine. It owns shards, and takes sagas in, a moment later.
     pub fn start(parts: EngineParts) -> (Self, Running) {
-        let EngineParts {
-            store,
-            bus,
-            acks,
-            max_moving,
-            ids,
-            definitions,
-            shard_count,
-            instance,
-            lease,
-            now,
-            meters,
-            tracer,
-        } = parts;
+        let (store, bus) = (parts.store.clone(), parts.bus.clone());
+        let (definitions, shard_count) = (parts.definitions.clone(), parts.shard_count);
         let shutdown = CancellationToken::new();
-        let (inbox, watchers) = (Arc::new(Inbox::default()), Arc::new(Watchers::default()));
-        let clock = Arc::new(Clock::starting_at(now));
+        let clock = Arc::new(Clock::starting_at(parts.now));
+        let Assembly { commit_loop, keeper, front, inbox, watchers } =
+            Assembly::of(parts, clock.clone(), shutdown.clone());
         let mailbox = Arc::new(Mailbox::new(store.clone(), watchers.clone()));
-        let (doubt, retake) = Doubt::new();
-        let core = Core::new(shard_count, definitions.clone(), ids.clone(), now);
-        let parts = Parts {
-            store: store.clone(),
-            bus: bus.clone(),
-            clock: clock.clone(),
-            inbox: inbox.clone(),
-            acks,
-            max_moving,
-            watchers: watchers.clone(),
-            meters,
-            tracer,
-        };
-        let commit_loop = CommitLoop::new(parts, core, doubt, shutdown.clone());
-        let keeper = Keeper {
-            store: store.clone(),
-            instance,
-            lease,
-            clock: clock.clone(),
-            definitions: definitions.clone(),
-            inbox: inbox.clone(),
-            watchers: watchers.clone(),
-            retake,
-        };
         let (ended, loop_ended) = oneshot::channel();
         let mut tasks = JoinSet::new();
         let closing = Closing(inbox.clone());
@@ -196,7 +159,6 @@ impl Engine {
         tasks.spawn(look::run(bus.clone(), inbox.clone(), watchers.clone(), shutdown.clone()));
         tasks.spawn(mailbox.clone().run(inbox.clone(), shutdown.clone()));
         tasks.spawn(watchers.clone().run(store.clone(), shutdown.clone()));
-        let front = Arc::new(Front::new(store.clone(), inbox));
         let engine = Self { front, mailbox, watchers, clock, store, bus: bus.clone(), definitions, shard_count };
         (engine, Running { tasks, bus, shutdown })
     }

@@ -11,10 +11,10 @@ use saga_model::state::{CommandRef, Deadline, WakeUp};
 use saga_model::{Micros, SagaId};
 use tokio_util::sync::CancellationToken;
 
+use super::assembly::Assembly;
 use super::clock::Clock;
-use super::commit_loop::{CommitLoop, Parts};
-use super::core::{Core, Live};
-use super::doubt::Doubt;
+use super::commit_loop::CommitLoop;
+use super::core::Live;
 use super::inbox::Inbox;
 use super::input::ReplyInput;
 use super::shards::Keeper;
@@ -61,51 +61,10 @@ pub struct Remembered {
 impl Stepwise {
     /// An instance that owns nothing yet; `time` is its clock, in microseconds.
     pub fn new(parts: EngineParts, time: Arc<AtomicI64>) -> Self {
-        let EngineParts {
-            store,
-            bus,
-            acks,
-            max_moving,
-            ids,
-            definitions,
-            shard_count,
-            instance,
-            lease,
-            now,
-            meters,
-            tracer,
-        } = parts;
-        let (inbox, watchers) = (Arc::new(Inbox::default()), Arc::new(Watchers::default()));
-        let clock = Arc::new(Clock::Manual(time));
-        let (doubt, retake) = Doubt::new();
-        let core = Core::new(shard_count, definitions.clone(), ids, now);
-        let loop_parts = Parts {
-            store: store.clone(),
-            bus: bus.clone(),
-            clock: clock.clone(),
-            inbox: inbox.clone(),
-            acks,
-            max_moving,
-            watchers: watchers.clone(),
-            meters,
-            tracer,
-        };
-        let keeper = Keeper {
-            store: store.clone(),
-            instance,
-            lease,
-            clock,
-            definitions,
-            inbox: inbox.clone(),
-            watchers: watchers.clone(),
-            retake,
-        };
-        let front = Arc::new(Front::new(store.clone(), inbox.clone()));
-        Self {
-            turns: Turns(CommitLoop::new(loop_parts, core, doubt, CancellationToken::new())),
-            leases: Leases(keeper),
-            door: Door { front, inbox, watchers, store, bus },
-        }
+        let (store, bus) = (parts.store.clone(), parts.bus.clone());
+        let Assembly { commit_loop, keeper, front, inbox, watchers } =
+            Assembly::of(parts, Arc::new(Clock::Manual(time)), CancellationToken::new());
+        Self { turns: Turns(commit_loop), leases: Leases(keeper), door: Door { front, inbox, watchers, store, bus } }
     }
 }
 

@@ -24,10 +24,7 @@ pub(super) struct Single {
 impl Single {
     pub(super) fn new(brokers: &KafkaBrokers, client_id: &str) -> Self {
         let mut config = producer(brokers, client_id, Batching::Prompt);
-        config
-            .set("message.timeout.ms", DELIVERED_WITHIN.as_millis().to_string())
-            // Such a client comes to errors that only a new one gets over, and once or twice is the same here.
-            .set("enable.idempotence", "false");
+        config.set("message.timeout.ms", DELIVERED_WITHIN.as_millis().to_string());
         Self { config, client: Mutex::default() }
     }
 
