@@ -33,10 +33,12 @@ struct Cli {
 enum Command {
     /// Run everything in this process, workers included, with nothing else needed
     Dev(Box<app::DevArgs>),
-    /// Run the orchestrator on Postgres and Kafka; any number of instances share the load
+    /// Run the orchestrator on Postgres and Kafka; several instances share the load, as many as there are partitions
     Serve(Box<app::ServeArgs>),
     /// Bring the database schema up to date and create missing topics
     Migrate(Box<app::MigrateArgs>),
+    /// Send domain events again from the history, byte by byte as they were: for consumers that lost some
+    Republish(Box<app::RepublishArgs>),
     /// Check a live database: every saga against its history, the rows against each other, the books against the sagas
     Audit(app::AuditArgs),
     #[command(flatten)]
@@ -58,6 +60,7 @@ fn run(command: Command) -> Result<(), Stop> {
             Command::Dev(args) => app::dev(*args).await,
             Command::Serve(args) => app::serve(*args).await,
             Command::Migrate(args) => app::migrate(*args).await,
+            Command::Republish(args) => app::republish(*args).await,
             Command::Audit(args) => app::audit(args, &mut std::io::stdout()).await,
             Command::Client(command) => cli::run(command, &mut std::io::stdout()).await,
         }

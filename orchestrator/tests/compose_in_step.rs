@@ -8,12 +8,15 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-/// Every setting that `saga` and `worker` know. Anything else in a container's environment is a slip of the pen.
+/// Every setting that `saga serve`, `saga migrate` and `worker` know. Anything else in a container's environment is a
+/// slip of the pen.
 const SETTINGS: &[&str] = &[
     "DATABASE_URL",
     "KAFKA_BROKERS",
+    "KAFKA_TOPIC_PREFIX",
     "REDIS_URL",
     "HTTP_ADDR",
+    "SHUTDOWN_GRACE",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "RUST_LOG",
     "LOG_FORMAT",

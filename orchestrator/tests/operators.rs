@@ -211,6 +211,40 @@ async fn every_verb_at_an_instance_that_does_not_own_the_saga() {
 }
 
 /// The dead letters, newest first, once there are so many.
+/// Whoever puts a request and then dies, or loses the database, leaves it behind. It is not carried out some day.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_was_left_behind_is_withdrawn() {
+    let office = Office::open().await;
+    let saga = office.order("pm_approve").await;
+    office.one.until(&saga, waits_for("worker", "notify-customer")).await;
+    office.done(&saga, "pause", why()).await;
+    office.done(&saga, "resume", why()).await;
+    // The same request once more, as if an instance had put it so many microseconds ago.
+    let mut sql = office.stack.sql().await;
+    let mut put = async |age: i64| -> String {
+        let put = "INSERT INTO admin_request (id, saga_id, shard, action, body, actor, reason, at, status)
+            SELECT $1, saga_id, shard, action, body, actor, reason,
+                (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - $2, 'PENDING'
+            FROM admin_request WHERE action = 'pause' AND status = 'DONE' LIMIT 1";
+        let id = uuid::Uuid::now_v7();
+        sqlx::query(put).bind(id).bind(age).execute(&mut sql).await.unwrap();
+        let mut pace = tokio::time::interval(Duration::from_millis(50));
+        for _ in 0..600 {
+            pace.tick().await;
+            let query = "SELECT status FROM admin_request WHERE id = $1";
+            let status: String = sqlx::query_scalar(query).bind(id).fetch_one(&mut sql).await.unwrap();
+            if status != "PENDING" {
+                return status;
+            }
+        }
+        panic!("nobody looked at it");
+    };
+    assert_eq!(put(60_000_000).await, "WITHDRAWN");
+    assert_eq!(office.one.get(&format!("/sagas/{saga}")).await.body["status"], "RUNNING");
+    assert_eq!(put(0).await, "DONE");
+    assert_eq!(office.one.get(&format!("/sagas/{saga}")).await.body["status"], "PAUSED");
+}
+
 async fn letters(client: &Client, query: &str, count: u64) -> Vec<Json> {
     let mut pace = tokio::time::interval(Duration::from_millis(50));
     for _ in 0..1_200 {

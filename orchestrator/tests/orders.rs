@@ -253,3 +253,91 @@ async fn short_of_stock_is_cancelled_with_nothing_to_undo() {
     assert_eq!(order["failureReason"]["code"], "INSUFFICIENT_STOCK");
     shop.stock_becomes(&sku, (0, 0)).await;
 }
+
+/// From now on a broker is found at `from`: it tells its own address to whoever reaches it there.
+async fn way(from: String, to: String) -> tokio::task::JoinHandle<()> {
+    let listener = tokio::net::TcpListener::bind(from).await.unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut from, _)) = listener.accept().await {
+            let mut to = tokio::net::TcpStream::connect(&to).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut from, &mut to).await });
+        }
+    })
+}
+
+/// Kafka was never there when `serve` started: orders are taken all the same, and go on once it comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_are_taken_by_an_instance_that_has_never_seen_kafka() {
+    let mut stack = Stack::prepare(&[]).await;
+    let (real, away) = (stack.env["KAFKA_BROKERS"].clone(), support::free_address());
+    stack.serve("serve", &[("KAFKA_BROKERS", &away)]);
+    let client = stack.client("serve");
+    let degraded = client.ready_as("degraded").await;
+    assert_eq!(degraded["dependencies"]["kafka"]["status"], "down", "{degraded}");
+    let body = json!({"userId": USER, "amount": 5, "items": {uuid::Uuid::new_v4().to_string(): 1}});
+    let order = client.order(&body).await;
+    let id = order["id"].as_str().unwrap();
+    let saga = client.get(&format!("/sagas/{id}")).await.body;
+    assert_eq!((&saga["status"], &saga["stuck"]), (&json!("RUNNING"), &Json::Null), "{saga}");
+
+    let way = way(away, real).await;
+    stack.worker("workers", &["inventory", "payment", "notification"], &[]);
+    assert_eq!(client.at_rest(id).await["status"], "COMPLETED");
+    client.ready_as("ready").await;
+    way.abort();
+}
+
+/// What it lacks is told as soon as it is seen.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_ends_when_kafka_comes_and_does_not_fit() {
+    let mut stack = Stack::prepare(&[]).await;
+    let (real, away) = (stack.env["KAFKA_BROKERS"].clone(), support::free_address());
+    let mut sql = stack.sql().await;
+    sqlx::query("DELETE FROM shard WHERE id >= 2").execute(&mut sql).await.unwrap();
+    stack.serve("serve", &[("KAFKA_BROKERS", &away)]);
+    stack.client("serve").ready_as("degraded").await;
+    let way = way(away, real).await;
+    let process = stack.process("serve");
+    let code = tokio::task::block_in_place(|| process.wait());
+    let output = process.output();
+    assert_eq!(code, 1, "{output}");
+    assert!(output.contains("partitions") && output.contains("2 shards"), "{output}");
+    way.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_published_again_as_they_were() {
+    let shop = Shop::open().await;
+    let (id, _) = shop.place(Some("pm_approve")).await;
+    shop.orders.at_rest(&id).await;
+    let (other, _) = shop.place(Some("pm_decline")).await;
+    shop.orders.at_rest(&other).await;
+    let run = |args: &[&str]| {
+        let mut process = shop.stack.run("saga", args);
+        (process.wait(), process.output())
+    };
+    let (code, said) = run(&["republish", "--since", "1h", "--topic", "order.confirmed", "--dry-run"]);
+    assert!(code == 0 && said.contains("1 events would be sent."), "{said}");
+    let (code, said) = run(&["republish", &id]);
+    assert!(code == 0 && said.contains("4 events were sent."), "{said}");
+    let (code, said) = run(&["republish", "--since", "1h", "--topic", "order.cancelled"]);
+    assert!(code == 0 && said.contains("1 events were sent."), "{said}");
+    let nobody = uuid::Uuid::now_v7().to_string();
+    let (code, said) = run(&["republish", &id, &nobody]);
+    assert!(code == 1 && said.contains(&nobody) && said.contains("0 events were sent"), "{said}");
+
+    let mut topics = shop.stack.topics(&EVENT_TOPICS);
+    let all = topics.until(|seen| {
+        let of = |saga: &str| seen.iter().filter(|event| event.key == saga).count();
+        of(&id) >= 8 && seen.iter().filter(|event| event.topic == "order.cancelled").count() >= 2
+    });
+    let of = |saga: &str, topic: &str| -> Vec<Event> {
+        all.iter().filter(|event| event.key == saga && event.topic == topic).cloned().collect()
+    };
+    for topic in ["order.created", "inventory.reserved", "payment.success", "order.confirmed"] {
+        let [first, again] = &of(&id, topic)[..] else { panic!("{topic}: {all:#?}") };
+        assert_eq!((&first.raw, &first.headers), (&again.raw, &again.headers));
+        assert_eq!(first.partition, again.partition);
+    }
+    assert_eq!((of(&other, "order.cancelled").len(), of(&other, "order.created").len()), (2, 1));
+}

@@ -51,7 +51,7 @@ fn a_library_is_named_in_one_place() {
         ("rdkafka", vec!["bus/kafka"]),
         ("sqlx", vec!["store", "bin"]),
         ("sea_orm", vec!["store", "app"]),
-        ("axum", vec!["http", "app", "console"]),
+        ("axum", vec!["http", "app"]),
         ("reqwest", vec!["cli", "bin"]),
         ("workers::", vec!["app", "bus/local"]),
     ];

@@ -127,6 +127,8 @@ pub enum DefinitionError {
     Name,
     #[error("a definition needs between 1 and {} steps", Definition::MAX_STEPS)]
     Steps,
+    #[error("step {0:?}: a step needs a name of letters, digits and hyphens")]
+    StepName(String),
     #[error("two steps are named {0:?}")]
     SameName(String),
     #[error("step {0:?}: the order of steps is undoable ones, at most one pivot, retriable ones")]
@@ -165,7 +167,10 @@ impl Definition {
         let mut reached = StepClass::Undoable;
         let mut closing = false;
         for step in &blueprint.steps {
-            if !plain(&step.name) || !names.insert(step.name.as_str()) {
+            if !plain(&step.name) {
+                return Err(DefinitionError::StepName(step.name.clone()));
+            }
+            if !names.insert(step.name.as_str()) {
                 return Err(DefinitionError::SameName(step.name.clone()));
             }
             match (reached, step.class) {
@@ -264,5 +269,35 @@ impl StepDef {
             StepClass::Undoable | StepClass::Pivot => true,
             StepClass::Retriable => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::order;
+
+    #[test]
+    fn a_step_has_a_name_that_no_other_has() {
+        let ten = Millis(10);
+        let policy = Policy {
+            step_timeout: ten,
+            step_attempts: 1,
+            compensation_attempts: 1,
+            retry_base: ten,
+            retry_cap: ten,
+            saga_deadline: ten,
+        };
+        let named = |name: &str| {
+            let mut blueprint = order::blueprint();
+            blueprint.steps[1].name = name.to_owned();
+            Definition::new(blueprint, policy).map(drop)
+        };
+        assert_eq!(named("charge-payment-2"), Ok(()));
+        for name in ["charge_payment", "", "charge payment", "zahlung-f\u{fc}r"] {
+            assert_eq!(named(name), Err(DefinitionError::StepName(name.to_owned())));
+        }
+        let taken = order::blueprint().steps.remove(0).name;
+        assert_eq!(named(&taken), Err(DefinitionError::SameName(taken.clone())));
     }
 }

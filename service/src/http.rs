@@ -17,6 +17,13 @@ mod query;
 mod serve;
 mod trace;
 
+use std::time::Duration;
+
+/// How long the database may take for a request before the client hears that it is away.
+pub const PATIENCE: Duration = Duration::from_secs(4);
+/// What a last question has at least, when those before it took their time.
+pub const LAST_PATIENCE: Duration = Duration::from_millis(500);
+
 pub use body::{JsonBody, MAX_BODY_BYTES, parse_json};
 pub use edge::{MAX_URI_BYTES, edge, refusal};
 pub use fields::{Fields, usable_reason};

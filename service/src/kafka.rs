@@ -1,8 +1,8 @@
 //! Talking to Kafka: the settings of every client, topics, and what a message may do to a library.
 //!
 //! Kafka's offsets and topics are never the truth here. What matters is that nothing is lost between a producer
-//! and the broker (idempotence, no time limit), that keys land where every Kafka client would put them, and that
-//! an offset is committed only by us.
+//! and the broker (acks of all replicas, no time limit), that keys land where every Kafka client would put them, and
+//! that an offset is committed only by us.
 
 mod admin;
 mod config;

@@ -9,6 +9,7 @@
 
 pub mod settings;
 
+pub mod announce;
 pub mod duration;
 pub mod exit;
 pub mod shutdown;

@@ -28,7 +28,7 @@ struct Inner {
     detail: String,
     instance: Option<String>,
     errors: Vec<Wrong>,
-    /// Seconds; only with 429 and 503.
+    /// Seconds; only with 503.
     retry_after: u32,
     allow: Option<String>,
 }
@@ -109,7 +109,7 @@ impl Problem {
         Self::new(Code::InternalError, "The server made a mistake; its log says more")
     }
 
-    /// When to try again, in seconds: for 429 and 503 (unless said, 1).
+    /// When to try again, in seconds: for 503 (unless said, 1).
     pub fn retry_after(mut self, seconds: u32) -> Self {
         self.0.retry_after = seconds;
         self

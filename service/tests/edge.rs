@@ -23,7 +23,7 @@ fn routes() -> Router {
         .route("/orders/{id}", get(async |PathId(id): PathId| id.to_string()))
         .route("/numbers/{n}", get(async |Path(n): Path<u32>| n.to_string()))
         .route("/panic", get(panic))
-        .route("/busy", post(async || Problem::new(Code::BacklogFull, "The backlog is full").retry_after(7)))
+        .route("/busy", post(async || Problem::new(Code::Overloaded, "The backlog is full").retry_after(7)))
         .route("/admin/verbs", post(async |caller: Caller| caller.actor()))
         .route("/own", get(async || (StatusCode::SERVICE_UNAVAILABLE, axum::Json(json!({"status": "not ready"})))))
 }

@@ -9,6 +9,8 @@ mod notifications;
 mod payments;
 mod set_stock;
 
+use std::time::Duration;
+
 use service::problem::{Code, Problem};
 
 use crate::trouble::Trouble;
@@ -33,13 +35,18 @@ fn refused(trouble: Trouble) -> Problem {
     }
 }
 
-/// Runs what must not be broken off when a client goes away: axum drops handlers, and a dropped `begin` hands its
-/// connection back inside a transaction.
+/// Runs what must not be broken off when a client goes away (axum drops handlers, and a dropped `begin` hands its
+/// connection back inside a transaction), nor when it takes longer than the client is kept waiting.
 async fn unbroken<T: Send + 'static>(
+    patience: Duration,
     work: impl Future<Output = Result<T, Trouble>> + Send + 'static,
 ) -> Result<T, Problem> {
-    match tokio::spawn(work).await {
-        Ok(done) => done.map_err(refused),
-        Err(broken) => Err(Problem::internal(&broken)),
+    match tokio::time::timeout(patience, tokio::spawn(work)).await {
+        Ok(Ok(done)) => done.map_err(refused),
+        Ok(Err(broken)) => Err(Problem::internal(&broken)),
+        Err(_) => {
+            let detail = "The database does not answer in time; a change may still be made: look, or call again";
+            Err(Problem::new(Code::Unavailable, detail))
+        }
     }
 }

@@ -3,13 +3,13 @@
 mod ground;
 mod watch;
 
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use clap::Parser;
 use saga_model::micros::Millis;
+use service::announce::announce;
 use service::exit::Stop;
 use service::health::Health;
 use service::http::{bind, edge, serve as serve_http};
@@ -39,7 +39,8 @@ use crate::transport::kafka::KafkaSource;
   worker inventory payment notification       all three in one process
   INVENTORY_DEFAULT_STOCK=100 worker inventory --http-addr 127.0.0.1:0
 
-Any number of processes share the load. Run `saga migrate` first; Postgres, Kafka and Redis are waited for.
+Several processes of a participant share the load, as many as there are partitions. Run `saga migrate` first;
+Postgres, Kafka and Redis are waited for.
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration."
 )]
 pub struct Args {
@@ -98,7 +99,7 @@ pub async fn run(args: Args) -> Result<(), Stop> {
         first.default_addr().parse().map_err(|error| Stop::Usage(format!("HTTP_ADDR: {error}")))?;
     let listener = bind(&args.http.listen_addr(default)).await?;
     let local = listener.local_addr().map_err(|error| Stop::Failed(format!("cannot listen: {error}")))?;
-    say(&format!("listening on http://{local}"));
+    announce(&format!("listening on http://{local}"));
 
     let (health, metrics) = (Health::new(), Metrics::new());
     let ground = Ground::new(&args, &workers, &health, &metrics, &stop)?;
@@ -158,7 +159,7 @@ async fn work(
     }
     let names: Vec<&str> = workers.iter().map(|name| name.as_str()).collect();
     tracing::info!(workers = names.join(" "), "Worker ready");
-    say("worker ready");
+    announce("worker ready");
     // Nothing ends before it is told to, unless it breaks; half a worker would be worse than none.
     tokio::select! {
         () = stop.cancelled() => Ok(()),
@@ -183,11 +184,4 @@ fn routes(ground: &Ground, workers: &[WorkerName], health: &Health, metrics: &Me
 async fn watch_end(stop: CancellationToken, health: Health) {
     stop.cancelled().await;
     health.drain();
-}
-
-/// Says something to whoever started the process, on standard output.
-fn say(line: &str) {
-    let mut out = std::io::stdout();
-    // A closed standard output must not end a worker.
-    let _closed = writeln!(out, "{line}").and_then(|()| out.flush());
 }

@@ -149,6 +149,13 @@ impl<P: Participant> Handler for Runtime<P> {
 }
 
 impl Surroundings {
+    /// Counts the dead letters of a topic from nought on: a count that appears with its first letter has not grown.
+    pub fn count_letters_of(&self, topic: &str) {
+        for code in DeadLetterCode::ALL {
+            self.letters_total.get_or_create(&labels(topic, code)).inc_by(0);
+        }
+    }
+
     /// Keeps dead letters and sends them on.
     ///
     /// # Errors
@@ -165,11 +172,15 @@ impl Surroundings {
         }
         for letter in &letters {
             let Delivery { topic, partition, offset, .. } = &letter.delivery;
-            let labels = DeadLetterLabels { topic: topic.to_string(), code: letter.why.code.as_str().to_owned() };
-            self.letters_total.get_or_create(&labels).inc();
+            self.letters_total.get_or_create(&labels(topic, letter.why.code)).inc();
             tracing::warn!(topic = &**topic, partition, offset, why = %letter.why, "A message cannot be read: a dead letter");
         }
         sent.push(self.sink.send(letters.iter().map(DeadLetter::message).collect()));
         Ok(())
     }
+}
+
+/// A topic as its reader calls it, without the prefix of the cluster.
+fn labels(topic: &str, code: DeadLetterCode) -> DeadLetterLabels {
+    DeadLetterLabels { topic: topic.to_owned(), code: code.as_str().to_owned() }
 }

@@ -64,8 +64,9 @@ pub trait Marks: Send + Sync + 'static {
 
 /// Where answers go.
 pub trait Sink: Send + Sync + 'static {
-    /// Hands messages over at once, in order within a key, and repeats each for as long as it takes. What comes back
-    /// ends when all are durable, or refused for what they are, which the sink says in its log.
+    /// Hands messages over at once and repeats each for as long as it takes; in trouble they may come twice and in
+    /// another order. What comes back ends when all are durable, or refused for what they are, which the sink says in
+    /// its log.
     fn send(&self, messages: Vec<Outgoing>) -> Sent;
 }
 

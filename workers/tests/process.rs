@@ -204,6 +204,11 @@ async fn all_three_in_one_process() {
         let line = format!(r#"worker_commands_total{{worker="{worker}",kind="ACTION",outcome="SUCCEEDED"}} 1"#);
         assert!(metrics.contains(&line), "{line}: {metrics}");
     }
+    // A first dead letter is seen to be one more.
+    for topic in ["inventory.commands", "order.confirmed", "payment.commands", "notification.commands"] {
+        let line = format!(r#"saga_dead_letters_total{{topic="{topic}",code="NOT_JSON"}} 0"#);
+        assert!(metrics.contains(&line), "{line}: {metrics}");
+    }
     let put = reqwest::Client::new().put(format!("{}/admin/inventory/{sku}", running.url)).bearer_auth("secret");
     let put = put.header("content-type", "application/json").body(r#"{"onHand": 3, "reason": "counted"}"#);
     assert_eq!(put.send().await.unwrap().status(), 200);
@@ -256,6 +261,15 @@ async fn what_is_away_is_waited_for() {
     let (status, problem) = running.get(&format!("/inventory/{}", Uuid::new_v4())).await;
     assert_eq!(status, 503, "{problem}");
     assert!(problem.contains("UNAVAILABLE"), "{problem}");
+    // A change is not made, and a refusal is not told that could not be recorded.
+    let put = reqwest::Client::new().put(format!("{}/admin/inventory/{}", running.url, Uuid::new_v4()));
+    let put = put.body(r#"{"onHand": 3, "reason": "counted"}"#);
+    for call in [put.try_clone().unwrap().bearer_auth("secret"), put] {
+        let answer = call.send().await.unwrap();
+        assert_eq!(answer.status(), 503);
+        assert!(answer.headers().contains_key("retry-after"));
+        assert_eq!(answer.json::<Value>().await.unwrap()["code"], "UNAVAILABLE");
+    }
     running.terminate().await;
 
     let mut command = real(&["inventory"], &town, &database);
@@ -342,4 +356,26 @@ async fn log_lines_are_found_by_the_order() {
     let of_order = lines.filter(|line| line["order.id"] == json!(saga));
     let messages: Vec<String> = of_order.map(|line| line["message"].as_str().unwrap().to_owned()).collect();
     assert_eq!(messages, ["Inventory reserved", "Payment success", "Notification sent"]);
+}
+
+/// A member comes while the topic is there, waits until the group lets it in, and is let in while the topic is not: it
+/// gets nothing. When the topic is there again it looks to the library as when the member came, so that it never looked
+/// again.
+#[tokio::test]
+async fn a_group_that_has_nothing_of_a_topic_that_is_there_joins_anew() {
+    let (town, database) = (Town::new().await, database_url(true).await);
+    let first = Running::start(real(&["payment"], &town, &database)).await.ready().await;
+    // The group waits for it until it is taken for dead.
+    first.signal("STOP").await;
+    let second = Running::start(real(&["payment"], &town, &database)).await;
+    town.wait_group("worker-payment", |state, _| state != "Stable").await;
+    town.delete_topic("payment.commands").await;
+    town.wait_group("worker-payment", |state, members| state == "Stable" && members == 1).await;
+    town.make_topics().await;
+    let mut replies = town.reader("saga.replies");
+    let saga = new_saga();
+    town.ask("payment.commands", &Ask::action(saga, "charge-payment", payload(saga, &[], Some("pm_approve")))).await;
+    assert_eq!(short(&replies.replies(1).await[0]), "SUCCEEDED");
+    first.signal("KILL").await;
+    second.terminate().await;
 }

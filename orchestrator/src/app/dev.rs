@@ -112,7 +112,7 @@ pub async fn dev(args: DevArgs) -> Result<(), Stop> {
     let running = process.open(ground, timing, more).await?;
     process.ready().await;
     Banner { address, home: &home, admin_key: &admin_key }.print();
-    let outcome = process.run(running).await;
+    let outcome = process.run(running, std::future::pending()).await;
     workers_end.cancel();
     // Whatever they have in hand then comes again at the next start.
     let _ = tokio::time::timeout(CLOSED_WITHIN, workers.ended()).await;

@@ -92,7 +92,7 @@ impl Process {
         let store_health = self.health.register(ground.store_name, Effect::NotReady);
         let definitions = resolved(timing)?;
         let instance = InstanceId(instance_name());
-        let ready = self.patiently(&store_health, || async {
+        let ready = patiently(&self.shutdown, &store_health, || async {
             let store = ground.store.as_ref();
             let pinned = Definitions::pin(store, definitions.clone()).await?;
             let count = store.shard_count().await?;
@@ -134,29 +134,6 @@ impl Process {
         let mut pace = tokio::time::interval(PULSE / 50);
         while self.health.readiness().status() != Status::Ready && !self.shutdown.draining().is_cancelled() {
             pace.tick().await;
-        }
-    }
-
-    /// Asks the store until it answers; none if the end comes first.
-    ///
-    /// # Errors
-    /// What the store refuses for good.
-    pub async fn patiently<T, F>(&self, health: &Dependency, ask: impl Fn() -> F) -> Result<Option<T>, Stop>
-    where
-        F: Future<Output = Result<T, StoreError>>,
-    {
-        loop {
-            match ask().await {
-                Ok(answer) => return Ok(Some(answer)),
-                Err(StoreError::Refused(why)) => return Err(Stop::Failed(why)),
-                Err(error @ (StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_))) => {
-                    health.down(error.to_string());
-                }
-            }
-            tokio::select! {
-                () = tokio::time::sleep(PULSE) => {}
-                () = self.shutdown.draining().cancelled() => return Ok(None),
-            }
         }
     }
 
@@ -202,22 +179,25 @@ impl Process {
         });
     }
 
-    /// Runs until a signal, or until the engine fails by itself; then ends in order: not ready, listening no more,
-    /// requests answered, engine stopped, spans sent.
+    /// Runs until a signal, until the engine fails by itself, or until `unusable` tells why this process cannot work;
+    /// then ends in order: not ready, listening no more, requests answered, engine stopped, spans sent.
     ///
     /// # Errors
-    /// If the engine failed by itself.
-    pub async fn run(self, running: Option<Running>) -> Result<(), Stop> {
+    /// If it did not end by a signal.
+    pub async fn run(self, running: Option<Running>, unusable: impl Future<Output = Stop>) -> Result<(), Stop> {
         let mut outcome = Ok(());
         let mut running = running;
         if let Some(running) = &mut running {
             tokio::select! {
                 () = self.shutdown.draining().cancelled() => {}
                 () = running.failed() => {
-                    // It is of no use any more: nobody needs to see it go.
-                    self.shutdown.at_once();
                     outcome = Err(Stop::Failed("a part of the engine ended; see the log".to_owned()));
                 }
+                stop = unusable => outcome = Err(stop),
+            }
+            if outcome.is_err() {
+                // It is of no use any more: nobody needs to see it go.
+                self.shutdown.at_once();
             }
         }
         let until = Instant::now() + ENGINE_WITHIN;
@@ -231,6 +211,29 @@ impl Process {
         self.telemetry.shutdown(SPANS_WITHIN).await;
         tracing::info!("Ended");
         outcome
+    }
+}
+
+/// Asks until there is an answer; none if the end comes first.
+///
+/// # Errors
+/// What is refused for good.
+pub async fn patiently<T, F>(shutdown: &Shutdown, health: &Dependency, ask: impl Fn() -> F) -> Result<Option<T>, Stop>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    loop {
+        match ask().await {
+            Ok(answer) => return Ok(Some(answer)),
+            Err(StoreError::Refused(why)) => return Err(Stop::Failed(why)),
+            Err(error @ (StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_))) => {
+                health.down(error.to_string());
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PULSE) => {}
+            () = shutdown.draining().cancelled() => return Ok(None),
+        }
     }
 }
 

@@ -51,6 +51,14 @@ pub struct Message {
     pub headers: Headers,
 }
 
+impl Message {
+    /// The same with an acknowledgement, not urgent.
+    pub fn as_event(self, ticket: Ticket) -> Outgoing {
+        let Self { topic, key, value, headers } = self;
+        Outgoing { topic, key, partition: None, value, headers, class: Class::Event, ticket }
+    }
+}
+
 /// How long a message by itself may take.
 pub const DELIVERED_WITHIN: std::time::Duration = std::time::Duration::from_secs(4);
 
@@ -124,9 +132,9 @@ pub struct BusError(pub String);
 
 #[async_trait]
 pub trait Bus: Send + Sync + 'static {
-    /// Hands messages over; never waits, keeps the order within a partition and a class, and repeats until
-    /// the broker has each (a broker that is away is waited for; commands, whose order is never relied upon, may lose
-    /// it if the broker refuses some for good). Acknowledgements go to the [`AckSink`] that the bus was made with.
+    /// Hands messages over; never waits, and repeats until the broker has each (one that is away is waited for).
+    /// [`Class::Event`] keeps its order within a partition; [`Class::Command`] may be repeated and reordered whenever
+    /// the broker is in trouble. Acknowledgements go to the [`AckSink`] that the bus was made with.
     fn send(&self, messages: Vec<Outgoing>);
 
     /// Sends one message and waits until the broker has it, for [`DELIVERED_WITHIN`] at most.

@@ -126,7 +126,7 @@ impl CommitLoop {
         if !self.parts.inbox.waits(admit) {
             self.leave();
         }
-        self.parts.watchers.set_live(self.core.live(), self.core.waiting_topics());
+        self.parts.watchers.set_waiting_topics(self.core.waiting_topics());
     }
 
     async fn control(&mut self, control: Control) {

@@ -129,12 +129,7 @@ impl Core {
         self.taken.topics()
     }
 
-    /// How many sagas are in memory.
-    pub fn live(&self) -> usize {
-        self.sagas.len()
-    }
-
-    /// How many of them are neither paused nor stuck.
+    /// How many sagas are neither paused nor stuck.
     pub fn moving(&self) -> usize {
         self.moving
     }
@@ -208,7 +203,7 @@ impl Core {
         }
     }
 
-    /// Whether the saga still asks what this command asks, and is not held for another reason.
+    /// Whether this command is still the open one of its saga, held or not.
     pub(super) fn still_asks(&self, saga: SagaId, command: CommandRef) -> bool {
         self.sagas.get(&saga).is_some_and(|live| {
             matches!(live.record.saga.wake_up(&live.definition), Some(WakeUp::Reply { command: open, .. }) if open == command)

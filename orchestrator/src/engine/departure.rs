@@ -65,7 +65,10 @@ impl Leaving {
     fn message(&self, row: &Row, sending: &Sending, ticket: Ticket) -> Result<Outgoing, serde_json::Error> {
         match sending {
             Sending::Command(command) => messages::command(&self.record, &self.definition, *command, ticket),
-            Sending::Event(event) => messages::domain_event(&self.record, &self.definition, row, event, ticket),
+            Sending::Event(event) => {
+                let message = messages::domain_event(&self.record, &self.definition, row, event);
+                message.map(|message| message.as_event(ticket))
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use service::cloudevents::CloudEvent;
 use service::kafka::{self, Diagnosis};
 
 use super::trace;
-use crate::bus::{Class, Incoming, Outgoing, Ticket, topics};
+use crate::bus::{Class, Incoming, Message, Outgoing, Ticket, topics};
 use crate::store::rows::{DeadLetter, SagaRecord};
 
 fn key(saga: SagaId) -> Option<Vec<u8>> {
@@ -67,8 +67,7 @@ pub fn domain_event(
     definition: &Definition,
     row: &Row,
     event: &Emitted,
-    ticket: Ticket,
-) -> Result<Outgoing, serde_json::Error> {
+) -> Result<Message, serde_json::Error> {
     let saga = record.saga.id;
     let value = wire::domain_event::write(definition, saga, &record.origin.input, event)?;
     let topic = event.topic.as_str();
@@ -81,15 +80,7 @@ pub fn domain_event(
         trace: trace::root(record),
         definition: None,
     };
-    Ok(Outgoing {
-        topic: Arc::from(topic),
-        key: key(saga),
-        partition: None,
-        value: Some(value),
-        headers: event.headers(),
-        class: Class::Event,
-        ticket,
-    })
+    Ok(Message { topic: Arc::from(topic), key: key(saga), value: Some(value), headers: event.headers() })
 }
 
 /// A dead letter as a message: as it came (cut where it could not be sent), with the reason in `dl_` headers.
@@ -98,15 +89,7 @@ pub fn dead_letter(letter: &DeadLetter, ticket: Ticket) -> Outgoing {
     let diagnosis = Diagnosis { topic, partition: *partition, offset: *offset, code, detail, at: *at };
     let (key, value, headers) = (letter.key.clone(), letter.value.clone(), letter.headers.clone());
     let kafka::DeadLetter { key, value, headers } = kafka::DeadLetter::new(&diagnosis, key, value, headers);
-    Outgoing {
-        topic: Arc::from(topics::DEAD_LETTERS),
-        key,
-        partition: None,
-        value,
-        headers,
-        class: Class::Event,
-        ticket,
-    }
+    Message { topic: Arc::from(topics::DEAD_LETTERS), key, value, headers }.as_event(ticket)
 }
 
 /// A reply that was read on the wrong partition, on its way to the right one.

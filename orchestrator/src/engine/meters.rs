@@ -6,6 +6,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use saga_model::advance::Ignored;
 use saga_model::effect::Effect;
+use saga_model::history::RowKind;
 use saga_model::state::{Hold, SagaStatus};
 use saga_model::wire::DeadLetterCode;
 use saga_model::{Definition, Saga};
@@ -152,6 +153,11 @@ impl Meters {
         let (saga, definition) = (&member.record.saga, member.definition.name());
         if member.submission.is_some() {
             self.started.get_or_create(&ByDefinition { definition: definition.to_owned() }).inc();
+        }
+        // The first late reply of its kind is a transition; those after it are counted with what changed nothing.
+        let late = member.transitions.iter().filter(|(row, _)| row.kind == RowKind::ReplyIgnored).count();
+        if let Some(reason) = reason(Ignored::Late).filter(|_| late > 0) {
+            self.ignored.get_or_create(&ByReason { reason: reason.to_owned() }).inc_by(late as u64);
         }
         let before = core.sagas.get(&saga.id);
         if let Some(live) = before {

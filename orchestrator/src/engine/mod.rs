@@ -27,9 +27,10 @@
 //! * `watermark`: how far they have left
 //! * `taken`: which commands their workers have taken, as `look` sees at the broker
 //!
-//! Off the road: `poison` and `doubt` (what the store refuses; a commit whose outcome is unknown), `shards`, `recover`
-//! and `definitions` (which shards are ours, how one is taken over, what its sagas may run), `letters`
-//! (what operators do about dead letters), `report`, `meters` and `trace` (what is told of it), `stepwise` (all of it, driven by a simulator).
+//! Off the road: `assembly` (the parts put together), `poison` and `doubt` (what the store refuses; a commit whose
+//! outcome is unknown), `shards`, `recover` and `definitions` (which shards are ours, how one is taken over, what its
+//! sagas may run), `letters` (what operators do about dead letters), `refusal` (why a verb was refused, by its code),
+//! `report`, `meters` and `trace` (what is told of it), `stepwise` (all of it, driven by a simulator).
 
 mod assembly;
 mod carry;
@@ -82,6 +83,7 @@ pub use self::core::Ids;
 pub use definitions::Definitions;
 pub use input::{KeyedRequest, Submitted};
 pub use letters::{LetterAction, LetterOutcome};
+pub use messages::domain_event;
 pub use meters::Meters;
 pub use submit::{StartError, StartRequest, Started};
 
@@ -144,7 +146,7 @@ impl Engine {
         let clock = Arc::new(Clock::starting_at(parts.now));
         let Assembly { commit_loop, keeper, front, inbox, watchers } =
             Assembly::of(parts, clock.clone(), shutdown.clone());
-        let mailbox = Arc::new(Mailbox::new(store.clone(), watchers.clone()));
+        let mailbox = Arc::new(Mailbox::new(store.clone(), watchers.clone(), clock.clone()));
         let (ended, loop_ended) = oneshot::channel();
         let mut tasks = JoinSet::new();
         let closing = Closing(inbox.clone());
@@ -246,11 +248,6 @@ impl Engine {
     /// The shards that this instance owns.
     pub fn owned(&self) -> Vec<ShardId> {
         self.watchers.owned()
-    }
-
-    /// How many sagas this instance has in memory.
-    pub fn live(&self) -> usize {
-        self.watchers.live()
     }
 }
 

@@ -66,11 +66,8 @@ impl Core {
             let ticket = self.ticket(shard, MadeOf::Row(stored.shard_seq));
             if let (Some((record, definition)), Some(ticket)) = (known.get(&stored.saga), ticket) {
                 for event in &stored.row.data.emit {
-                    push(
-                        &mut send,
-                        messages::domain_event(record, definition, &stored.row, event, ticket),
-                        stored.saga,
-                    );
+                    let message = messages::domain_event(record, definition, &stored.row, event);
+                    push(&mut send, message.map(|message| message.as_event(ticket)), stored.saga);
                 }
                 if asked.get(&stored.saga) == Some(&stored.shard_seq)
                     && let Some(command) = pending(record, definition)

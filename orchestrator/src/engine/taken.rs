@@ -102,8 +102,8 @@ impl TakenTracker {
         self.topics.iter().filter(|(_, topic)| waits(topic)).map(|(name, _)| name.clone()).collect()
     }
 
-    /// Takes note of how far the group has come, for all partitions of the topic, as it was after the look before
-    /// was noted. `still_waits` says of a command whether its saga still asks it.
+    /// Takes note of how far the group has come, for all partitions of the topic. `progress` was asked for after the
+    /// last look was noted. `still_waits` says of a command whether its saga still asks it.
     pub fn look(&mut self, topic: &str, progress: &[Progress], still_waits: impl Fn(&Waiting) -> bool) -> Look {
         let mut look = Look::default();
         let Some(topic) = self.topics.get_mut(topic) else { return look };

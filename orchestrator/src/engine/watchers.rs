@@ -28,7 +28,6 @@ pub struct Watchers {
 #[derive(Debug, Default)]
 struct State {
     owned: Vec<ShardId>,
-    live: usize,
     topics: Vec<String>,
     waiting: HashMap<SagaId, Vec<oneshot::Sender<SagaRecord>>>,
     /// Sagas that somebody has begun to wait for: they may have come to rest just before.
@@ -45,20 +44,13 @@ impl Watchers {
         self.lock().owned = owned;
     }
 
-    /// How many sagas are in memory, and in which command topics something waits to be taken.
-    pub fn set_live(&self, live: usize, topics: Vec<String>) {
-        let mut state = self.lock();
-        (state.live, state.topics) = (live, topics);
+    pub fn set_waiting_topics(&self, topics: Vec<String>) {
+        self.lock().topics = topics;
     }
 
     /// The shards that this instance owns.
     pub fn owned(&self) -> Vec<ShardId> {
         self.lock().owned.clone()
-    }
-
-    /// How many sagas are in memory.
-    pub fn live(&self) -> usize {
-        self.lock().live
     }
 
     /// Command topics in which something waits to be taken.

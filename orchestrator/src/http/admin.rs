@@ -96,8 +96,11 @@ async fn put(api: &Api, verb: &Verb, request: AdminRequest, call: &Call) -> Resp
         Ok(None) => Err(Problem::new(Code::OwnerUnavailable, entries::OWNER_SILENT)),
         // It holds nothing that a caller could have put in and that a store refuses; if it did, it was not recorded.
         Err(error @ StoreError::Refused(_)) => return away(&error).into_response(),
-        // If the row was stored, it is the record.
-        Err(error @ (StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_))) => Err(away(&error)),
+        // If the row was stored, it is the record, and its owner may see it before it is too old.
+        Err(error @ (StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_))) => {
+            tracing::warn!(%error, "What became of an operator's request cannot be read");
+            Err(Problem::new(Code::Unavailable, entries::UNREAD))
+        }
     };
     let mut response = answer.unwrap_or_else(IntoResponse::into_response);
     response.extensions_mut().insert(Recorded);
@@ -106,7 +109,8 @@ async fn put(api: &Api, verb: &Verb, request: AdminRequest, call: &Call) -> Resp
 
 /// The saga after the transition.
 async fn after(api: &Api, call: &Call) -> Result<Response, Problem> {
-    let record = api.saga(call.saga).await?.ok_or_else(|| sagas::unknown(call.saga))?;
+    let unread = |_| Problem::new(Code::Unavailable, "it is done, but the saga cannot be read: the database is away");
+    let record = api.saga(call.saga).await.map_err(unread)?.ok_or_else(|| sagas::unknown(call.saga))?;
     sagas::shown(api, &record, StatusCode::OK).await.map(super::answer::Answer::done)
 }
 

@@ -25,6 +25,7 @@ use axum::routing::{get, post};
 use saga_model::event::Action;
 use saga_model::{Definition, SagaId};
 use service::health::Health;
+use service::http::{LAST_PATIENCE, PATIENCE};
 use service::keys::{ApiKeys, guard, is_keyless};
 use service::metrics::Metrics;
 use service::problem::{Code, Problem};
@@ -33,11 +34,6 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::{Engine, LetterAction};
 use crate::store::StoreError;
 use crate::store::rows::SagaRecord;
-
-/// How long a question to the database may take before the client hears that it is away.
-const PATIENCE: Duration = Duration::from_secs(4);
-/// What a last question has at least, when those before it took their time.
-const LAST_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What the routes stand on.
 pub struct Api {

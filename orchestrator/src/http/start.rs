@@ -119,7 +119,7 @@ fn root_of(RequestTrace(trace): RequestTrace) -> Result<TraceParent, Problem> {
 fn refused(error: StartError, owns_nothing: bool) -> Problem {
     let said = error.to_string();
     match error {
-        StartError::Overloaded => Problem::new(Code::BacklogFull, said),
+        StartError::Overloaded => Problem::new(Code::Overloaded, said),
         StartError::Unavailable(_) if owns_nothing => {
             Problem::new(Code::NotReady, "this instance owns no shard at the moment; nothing was stored, ask again")
         }

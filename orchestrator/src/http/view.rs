@@ -7,6 +7,7 @@ use saga_model::definition::InputForm;
 use saga_model::state::WakeUp;
 use saga_model::view::{EventView, OrderView, Parts, SagaView, Taken, order_view};
 use serde::Serialize;
+use service::http::LAST_PATIENCE;
 use service::problem::Problem;
 
 use super::Api;
@@ -33,7 +34,7 @@ impl<'a> Shown<'a> {
     /// 503 if the database is away.
     pub async fn of(api: &Api, record: &'a SagaRecord) -> Result<Self, Problem> {
         let definition = api.definition_of(record).await?;
-        let taken = taken(api, record, &definition).await?;
+        let taken = taken(api, record, &definition).await;
         Ok(Self { record, definition, taken })
     }
 
@@ -51,18 +52,20 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// Whether a worker has taken the command in flight, as the owner of its shard last said.
-async fn taken(api: &Api, record: &SagaRecord, definition: &Definition) -> Result<Taken, Problem> {
+/// Whether a worker has taken the command in flight, as the owner of its shard last said. What was stored is not kept
+/// from a client because of it: where it cannot be read it is not known.
+async fn taken(api: &Api, record: &SagaRecord, definition: &Definition) -> Taken {
     let saga = &record.saga;
     let in_flight = saga.wake_up(definition).filter(|_| !saga.at_rest());
-    let Some(WakeUp::Reply { command, sent_at }) = in_flight else { return Ok(Taken::Unknown) };
-    let untaken = api.read(api.engine.store().untaken(api.engine.shard_of(saga.id))).await?;
+    let Some(WakeUp::Reply { command, sent_at }) = in_flight else { return Taken::Unknown };
+    let untaken = api.engine.store().untaken(api.engine.shard_of(saga.id));
+    let Ok(untaken) = api.read_within(LAST_PATIENCE, untaken).await else { return Taken::Unknown };
     let since = untaken.get(&definition.step(command.step).topic);
-    Ok(if since.is_some_and(|since| sent_at >= *since) {
+    if since.is_some_and(|since| sent_at >= *since) {
         Taken::No
     } else {
         Taken::Yes { until: sent_at.plus(definition.timeout(command.step).micros()) }
-    })
+    }
 }
 
 /// The order that a saga runs; none if it runs something else.

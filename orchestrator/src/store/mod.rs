@@ -123,7 +123,7 @@ pub trait Store: Send + Sync + 'static {
     async fn orders_of(&self, user: Uuid, offset: u64, limit: u64) -> Result<Page<SagaRecord>>;
     /// The saga that a key stands for.
     async fn key(&self, key: &IdempotencyKey) -> Result<Option<KeyRecord>>;
-    /// What the owner of each of these shards last said of commands that no worker has taken (see [`ShardState`]).
+    /// What the owner of this shard last said of commands that no worker has taken (see [`rows::Untaken`]).
     async fn untaken(&self, shard: ShardId) -> Result<rows::Untaken>;
 
     // Operators.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use saga_model::state::Outcome;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -253,4 +254,23 @@ async fn health_and_metrics() {
     ] {
         assert!(metrics.text.contains(line), "{line} in\n{}", metrics.text);
     }
+}
+
+/// The first late reply of its kind is also a row of the history.
+#[tokio::test]
+async fn every_late_reply_is_counted() {
+    let server = Server::start().await;
+    server.happy();
+    let id = server.client().order_id(&order()).await;
+    server.client().at_rest(&id).await;
+    let command = server.bus.commands().remove(0);
+    for times in 1..=3 {
+        server.bus.answer(&command, (Outcome::Unknown, ""));
+        let line = format!(r#"saga_replies_ignored_total{{reason="late"}} {times}"#);
+        let counted = async { while !server.client().get("/metrics").await.text.contains(&line) {} };
+        tokio::time::timeout(Duration::from_secs(30), counted).await.expect(&line);
+    }
+    let history = server.client().get(&format!("/sagas/{id}/history")).await;
+    let rows = history.body["events"].as_array().unwrap();
+    assert_eq!(rows.iter().filter(|row| row["type"] == "ReplyIgnored").count(), 1);
 }

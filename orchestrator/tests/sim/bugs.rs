@@ -108,6 +108,9 @@ impl std::str::FromStr for Bug {
 
     fn from_str(name: &str) -> Result<Self, String> {
         let found = Bug::ALL.iter().copied().find(|bug| bug.to_string().eq_ignore_ascii_case(name));
-        found.ok_or_else(|| format!("there is no bug {name:?}; `saga-sim bugs --list` names them"))
+        found.ok_or_else(|| {
+            let names: Vec<String> = Bug::ALL.iter().map(ToString::to_string).collect();
+            format!("there is no bug {name:?}; there are {}", names.join(", "))
+        })
     }
 }

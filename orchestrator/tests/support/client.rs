@@ -66,6 +66,19 @@ impl Client {
         self.try_send("POST", path, &[], Some(body)).await.unwrap()
     }
 
+    /// Waits until the process says that it is `status`, and returns all that it says.
+    pub async fn ready_as(&self, status: &str) -> Json {
+        let until = Instant::now() + PATIENCE;
+        let mut pace = tokio::time::interval(std::time::Duration::from_millis(50));
+        loop {
+            pace.tick().await;
+            match self.try_send("GET", "/readyz", &[], None).await {
+                Ok(reply) if reply.body["status"] == status => return reply.body,
+                other => assert!(Instant::now() < until, "the process is not {status}: {other:?}"),
+            }
+        }
+    }
+
     /// Posts an order and returns it.
     pub async fn order(&self, body: &Json) -> Json {
         let reply = self.post("/orders", body).await;

@@ -14,7 +14,6 @@ pub enum Code {
     OrderNotFound,
     SagaNotFound,
     DefinitionNotFound,
-    BatchNotFound,
     DeadLetterNotFound,
     SkuNotFound,
     MethodNotAllowed,
@@ -29,11 +28,9 @@ pub enum Code {
     ValidationFailed,
     IdempotencyKeyReused,
     StepNotReplayable,
-    /// Too many requests at once (429).
-    Overloaded,
     InternalError,
-    /// The broker is away and all that may wait for it does (503): `OVERLOADED` too, for it is the same to a client.
-    BacklogFull,
+    /// Too many sagas, messages or starts wait (503).
+    Overloaded,
     Unavailable,
     NotReady,
     OwnerUnavailable,
@@ -41,7 +38,7 @@ pub enum Code {
 
 impl Code {
     /// All of them, for documents that list them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 27] = [
         Self::MalformedJson,
         Self::InvalidParameter,
         Self::Unauthenticated,
@@ -50,7 +47,6 @@ impl Code {
         Self::OrderNotFound,
         Self::SagaNotFound,
         Self::DefinitionNotFound,
-        Self::BatchNotFound,
         Self::DeadLetterNotFound,
         Self::SkuNotFound,
         Self::MethodNotAllowed,
@@ -65,9 +61,8 @@ impl Code {
         Self::ValidationFailed,
         Self::IdempotencyKeyReused,
         Self::StepNotReplayable,
-        Self::Overloaded,
         Self::InternalError,
-        Self::BacklogFull,
+        Self::Overloaded,
         Self::Unavailable,
         Self::NotReady,
         Self::OwnerUnavailable,
@@ -86,7 +81,6 @@ impl Code {
             Self::OrderNotFound => (404, "ORDER_NOT_FOUND", "There is no such order"),
             Self::SagaNotFound => (404, "SAGA_NOT_FOUND", "There is no such saga"),
             Self::DefinitionNotFound => (404, "DEFINITION_NOT_FOUND", "There is no such definition"),
-            Self::BatchNotFound => (404, "BATCH_NOT_FOUND", "There is no such batch"),
             Self::DeadLetterNotFound => (404, "DEAD_LETTER_NOT_FOUND", "There is no such dead letter"),
             Self::SkuNotFound => (404, "SKU_NOT_FOUND", "There is no such product"),
             Self::MethodNotAllowed => (405, "METHOD_NOT_ALLOWED", "The path does not have this method"),
@@ -105,9 +99,8 @@ impl Code {
                 (422, "IDEMPOTENCY_KEY_REUSED", "The idempotency key stands for another request")
             }
             Self::StepNotReplayable => (422, "STEP_NOT_REPLAYABLE", "The step is not the one that may be replayed"),
-            Self::Overloaded => (429, "OVERLOADED", "Too much at once"),
             Self::InternalError => (500, "INTERNAL_ERROR", "The server made a mistake"),
-            Self::BacklogFull => (503, "OVERLOADED", "Too much is waiting already"),
+            Self::Overloaded => (503, "OVERLOADED", "Too much is waiting already"),
             Self::Unavailable => (503, "UNAVAILABLE", "A service that this needs is away"),
             Self::NotReady => (503, "NOT_READY", "This instance is not ready"),
             Self::OwnerUnavailable => (503, "OWNER_UNAVAILABLE", "The instance that owns the saga does not answer"),
@@ -157,7 +150,7 @@ mod tests {
                 name.push(c.to_ascii_uppercase());
                 name
             });
-            assert_eq!(code.as_str(), if code == Code::BacklogFull { "OVERLOADED" } else { &in_words });
+            assert_eq!(code.as_str(), in_words);
         }
         assert_eq!(Code::StepNotReplayable.type_uri(), "urn:saga:problem:step-not-replayable");
     }

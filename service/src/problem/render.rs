@@ -51,7 +51,7 @@ impl Problem {
             StatusCode::UNAUTHORIZED => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            StatusCode::SERVICE_UNAVAILABLE => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(self.0.retry_after));
             }
             _ => {} // the other statuses have no header of their own
@@ -98,7 +98,6 @@ fn of_status(status: StatusCode) -> Problem {
         StatusCode::URI_TOO_LONG => (Code::UriTooLong, "Ask for less in one request"),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => (Code::UnsupportedMediaType, "Send application/json"),
         StatusCode::UNPROCESSABLE_ENTITY => (Code::ValidationFailed, "The body is not what this takes"),
-        StatusCode::TOO_MANY_REQUESTS => (Code::Overloaded, "Try again later"),
         StatusCode::SERVICE_UNAVAILABLE => (Code::Unavailable, "Try again later"),
         status if status.is_client_error() => (Code::InvalidParameter, "The request cannot be read"),
         _ => (Code::InternalError, "The server made a mistake; its log says more"),

@@ -5,16 +5,17 @@
 //! no such path, a body that makes no sense) is recorded here.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::{Body, BodyDataStream};
 use axum::extract::Request;
 use axum::http::Method;
 use axum::middleware::{Next, from_fn};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream};
-use service::http::{MAX_BODY_BYTES, refusal, usable_reason};
+use service::http::{LAST_PATIENCE, MAX_BODY_BYTES, PATIENCE, refusal, usable_reason};
 use service::keys::ApiKeys;
 use uuid::Uuid;
 
@@ -47,6 +48,7 @@ pub fn audit(routes: Router, db: Db, keys: Arc<ApiKeys>, ours: fn(&str) -> bool)
 }
 
 async fn recorded(request: Request, next: Next, db: Db, keys: &ApiKeys) -> Response {
+    let begun = Instant::now();
     let caller = keys.authenticate(request.headers()).ok();
     let actor = caller.filter(|caller| caller.name().is_some()).map(|caller| caller.actor());
     let action = if is_workers_admin_path(request.uri().path()) { Change::ACTION } else { "unknown" };
@@ -63,12 +65,13 @@ async fn recorded(request: Request, next: Next, db: Db, keys: &ApiKeys) -> Respo
     };
     let (id, at) = (Uuid::now_v7(), service::time::now());
     let record = AuditRecord { id, at, actor, action, reason, outcome, detail };
-    let stored = unbroken(async move { record.store(db.connection()).await }).await;
-    if let Err(problem) = stored {
-        // The call was refused, or could not be made: there is nothing to take back.
-        tracing::error!(error = %problem, "An admin call could not be recorded");
+    // A database that has been waited for in vain is not waited for as long again.
+    let patience = PATIENCE.saturating_sub(begun.elapsed()).max(LAST_PATIENCE);
+    match unbroken(patience, async move { record.store(db.connection()).await }).await {
+        Ok(()) => response,
+        // What cannot be recorded is not answered as if it were; nothing but a refusal comes this way.
+        Err(problem) => problem.into_response(),
     }
-    response
 }
 
 /// Reads a body as far as any body is read, and gives it back whole.

@@ -10,7 +10,7 @@ use axum::routing::{get, put};
 use axum::{Json, Router};
 use saga_model::ids::parse_uuid;
 use serde::Serialize;
-use service::http::{JsonBody, Query, no_query, path_text, path_uuid};
+use service::http::{JsonBody, PATIENCE, Query, no_query, path_text, path_uuid};
 use service::keys::Caller;
 use service::problem::{Code, Problem};
 use uuid::Uuid;
@@ -92,7 +92,7 @@ async fn set(
     let SetStock { on_hand, reason } = SetStock::read(&body.parse()?)?;
     let actor = caller.name().map(|_| caller.actor());
     let change = Change { sku, on_hand, actor, reason };
-    let changed = unbroken(async move { stock.set(&change).await }).await?;
+    let changed = unbroken(PATIENCE, async move { stock.set(&change).await }).await?;
     let mut response = match changed {
         Changed::Done(level) => Json(Shown::from(level)).into_response(),
         Changed::Committed(Level { reserved, sold, .. }) => {

@@ -108,6 +108,7 @@ pub struct Staff {
 impl Staff {
     /// Who handles what this worker reads there.
     pub fn handler(&self, name: WorkerName, subscription: Subscription, tracer: Tracer) -> Arc<dyn Handler> {
+        self.around.count_letters_of(subscription.topic);
         if subscription.topic == topics::ORDER_CONFIRMED {
             return Arc::new(Sales::new(Arc::clone(&self.stock), self.around.clone()));
         }

@@ -1,12 +1,15 @@
 //! A part of the real Kafka of a test's own: topics under a prefix that no other test has.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use saga_model::SagaId;
 use saga_model::ids::ShardCount;
 use saga_model::wire::reply::{self, ReplyMessage};
@@ -65,11 +68,15 @@ impl Town {
     /// With all topics.
     pub async fn new() -> Self {
         let town = Self::without_topics();
-        let admin = Admin::new(&town.cluster.brokers, "test").unwrap();
-        let names = topics::ALL.map(|topic| town.cluster.prefix.full(topic));
+        town.make_topics().await;
+        town
+    }
+
+    pub async fn make_topics(&self) {
+        let admin = Admin::new(&self.cluster.brokers, "test").unwrap();
+        let names = topics::ALL.map(|topic| self.cluster.prefix.full(topic));
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         admin.create_missing(&names, ShardCount::new(PARTITIONS).unwrap(), None).await.expect("topics");
-        town
     }
 
     pub fn without_topics() -> Self {
@@ -130,6 +137,40 @@ impl Town {
             committed.elements().iter().filter_map(offset).collect()
         };
         tokio::task::spawn_blocking(ask).await.unwrap()
+    }
+
+    /// Deletes a topic, and waits until it is not there.
+    pub async fn delete_topic(&self, topic: &str) {
+        let name = self.cluster.prefix.full(topic);
+        let deleter: AdminClient<DefaultClientContext> =
+            ClientConfig::new().set("bootstrap.servers", setting("KAFKA_BROKERS")).create().unwrap();
+        for deleted in deleter.delete_topics(&[&name], &AdminOptions::new()).await.unwrap() {
+            deleted.unwrap();
+        }
+        let admin = Admin::new(&self.cluster.brokers, "test").unwrap();
+        let gone = async { while admin.topics().await.unwrap().contains_key(&name) {} };
+        tokio::time::timeout(PATIENCE, gone).await.expect("it goes");
+    }
+
+    /// Waits until `holds` of a group's state and the number of its members.
+    pub async fn wait_group(&self, group: &str, holds: impl Fn(&str, usize) -> bool) {
+        let group = self.cluster.prefix.full(group);
+        let consumer: BaseConsumer = group_consumer(&self.cluster.brokers, "test", &group).create().unwrap();
+        let consumer = Arc::new(consumer);
+        let found = async {
+            loop {
+                let (consumer, group) = (Arc::clone(&consumer), group.clone());
+                let ask = move || {
+                    let groups = consumer.fetch_group_list(Some(&group), PATIENCE).unwrap();
+                    groups.groups().first().map(|group| (group.state().to_owned(), group.members().len()))
+                };
+                let found = tokio::task::spawn_blocking(ask).await.unwrap();
+                if found.is_some_and(|(state, members)| holds(&state, members)) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, found).await.expect("the group comes so far");
     }
 
     /// Waits until a group has committed so many messages of a topic.

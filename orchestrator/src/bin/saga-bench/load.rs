@@ -33,7 +33,7 @@ pub enum Pace {
 pub struct Answers {
     /// 200.
     pub taken: AtomicU64,
-    /// 503 or 429.
+    /// 503.
     pub shed: AtomicU64,
     /// Any other status.
     pub wrong: AtomicU64,
@@ -125,7 +125,7 @@ impl Connection {
             let response = sender.send_request(request).await?;
             let counter = match response.status().as_u16() {
                 200 => &self.answers.taken,
-                429 | 503 => &self.answers.shed,
+                503 => &self.answers.shed,
                 _ => &self.answers.wrong,
             };
             response.into_body().collect().await?;

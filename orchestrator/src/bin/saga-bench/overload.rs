@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 ///
 /// # Errors
 /// If a promise was broken: an order that was answered 200 and is not there or did not end, a status that says neither
-/// 200 nor 503 nor 429, or what `saga audit` finds.
+/// 200 nor 503, or what `saga audit` finds.
 pub async fn run(load: &Load, system: &System, times: u64, rate: f64, minutes: u64) -> anyhow::Result<()> {
     let offered = (rate * times as f64) as u64;
     println!("overload: {offered} orders/s are offered, {times} times as many, for {minutes} min");

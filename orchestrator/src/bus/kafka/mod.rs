@@ -20,7 +20,7 @@ use self::consumer::Consumer;
 use self::look::Look;
 use self::names::Names;
 use self::producer::Producer;
-use self::single::Single;
+pub use self::single::Single;
 use self::topics::Mender;
 use super::{AckSink, Bus, BusError, Incoming, Message, Outgoing, Progress, Undelivered};
 

@@ -16,20 +16,23 @@ use super::seldom::Voice;
 use crate::bus::{DELIVERED_WITHIN, Message, Undelivered};
 
 /// The client, made when the first message is to be sent: most orchestrators never send one.
-pub(super) struct Single {
+pub struct Single {
     config: ClientConfig,
     client: Mutex<Option<FutureProducer<Voice>>>,
 }
 
 impl Single {
-    pub(super) fn new(brokers: &KafkaBrokers, client_id: &str) -> Self {
+    pub fn new(brokers: &KafkaBrokers, client_id: &str) -> Self {
         let mut config = producer(brokers, client_id, Batching::Prompt);
         config.set("message.timeout.ms", DELIVERED_WITHIN.as_millis().to_string());
         Self { config, client: Mutex::default() }
     }
 
     /// Sends a message to the topic of that full name.
-    pub(super) async fn deliver(&self, topic: &str, message: Message) -> Result<(), Undelivered> {
+    ///
+    /// # Errors
+    /// If the broker has not confirmed it within [`DELIVERED_WITHIN`].
+    pub async fn deliver(&self, topic: &str, message: Message) -> Result<(), Undelivered> {
         let client = self.client().map_err(|error| Undelivered::Away(error.to_string()))?;
         let Message { key, value, headers, .. } = message;
         let mut record = FutureRecord::<[u8], [u8]>::to(topic).headers(to_headers(&headers));

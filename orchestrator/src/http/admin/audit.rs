@@ -15,12 +15,12 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 
 use saga_model::SagaId;
-use service::http::{JsonBody, refused_body, usable_reason};
+use service::http::{JsonBody, LAST_PATIENCE, PATIENCE, refused_body, usable_reason};
 use service::problem::Problem;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::http::{Api, LAST_PATIENCE, PATIENCE};
+use crate::http::Api;
 use crate::store::rows::{AdminRequest, RequestStatus};
 
 /// Goes with an answer whose request has its record.

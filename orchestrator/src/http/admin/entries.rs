@@ -18,6 +18,10 @@ use crate::store::rows::{AdminRequest, AuditFilter, RequestStatus};
 /// What is said of a request that was withdrawn: whoever asked was told so.
 pub const OWNER_SILENT: &str = "the instance that owns the saga did not answer in time; nothing was done, try again";
 
+/// What is said when the database went away while a request waited for its answer.
+pub const UNREAD: &str =
+    "the database does not answer; the request may still be carried out in the next seconds: look at the saga first";
+
 /// `GET /admin/audit`. A request is listed once it has been answered or withdrawn.
 pub async fn list(State(api): State<Arc<Api>>, uri: Uri) -> Result<Response, Problem> {
     #[derive(Serialize)]

@@ -61,6 +61,14 @@ impl PostgresStore {
         &self.recovery
     }
 
+    /// All sagas, page by page in order of id, which is the order in which they were started.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn page_of_sagas(&self, after: Option<SagaId>, limit: usize) -> Result<Vec<SagaRecord>> {
+        answer(reads::page_of_sagas(&self.requests, after, limit)).await
+    }
+
     /// Closes all connections, once what is running on them has ended.
     pub async fn close(&self) {
         for pool in [&self.commits, &self.recovery, &self.requests] {

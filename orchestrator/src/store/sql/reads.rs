@@ -68,6 +68,17 @@ pub async fn sagas(db: &DatabaseConnection, ids: &[SagaId]) -> Result<Vec<SagaRe
     rows.into_iter().map(saga::record).collect()
 }
 
+/// All sagas, page by page in order of id, which is the order in which they were started.
+pub async fn page_of_sagas(db: &DatabaseConnection, after: Option<SagaId>, limit: usize) -> Result<Vec<SagaRecord>> {
+    use entity::saga::{Column, Entity};
+    let mut find = Entity::find();
+    if let Some(after) = after {
+        find = find.filter(Column::Id.gt(after.uuid()));
+    }
+    let rows = find.order_by_asc(Column::Id).limit(rows(limit as u64)).all(db).await.map_err(error::orm)?;
+    rows.into_iter().map(saga::record).collect()
+}
+
 /// The history of a saga.
 pub async fn history(db: &DatabaseConnection, saga: SagaId) -> Result<Vec<HistoryRow>> {
     use entity::history::{Column, Entity};

@@ -1,9 +1,8 @@
 //! Whether the database takes writes.
 //!
 //! One whose disk is full goes on answering questions, so asking tells nothing. What tells are the writes of the
-//! engine: there is always a next one, if only to show that the instance is alive. That one is small and may find room
-//! where a commit does not: it counts as good news of commits only when it has come twice and none has failed meanwhile,
-//! as where nobody asks for one any more.
+//! engine: there is always a next one, if only to keep the leases. After a failed commit one kept lease is no good
+//! news, because it is small; a second one, without another failed commit, is.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

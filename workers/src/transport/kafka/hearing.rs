@@ -1,8 +1,10 @@
 //! Whether a consumer still hears.
 //!
 //! The library's can go deaf for good: of a topic that was deleted and made anew it takes for outdated what the broker says
-//! of its leaders, as long as the old topic had seen more changes of them (after a restart of the broker it has). So now
-//! and then, when nothing comes, somebody looks whether there is something to hear.
+//! of its leaders, as long as the old topic had seen more changes of them (after a restart of the broker it has). And a
+//! group can be at rest with nobody assigned to anything: whoever shares the partitions out looks anew which there are,
+//! finds none while the topic is deleted, and does not look again if the topic is then as it was when it came. So now and
+//! then, when nothing comes, somebody looks whether there is something to hear.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -28,6 +30,8 @@ pub(super) struct Hearing {
     /// For what a consumer was given up already. A second one that does not get it either is no better: what stands
     /// there may be no message at all (transactions leave marks).
     given_up_for: Places,
+    /// At the last look nobody was assigned to the topic.
+    forsaken: bool,
 }
 
 impl Hearing {
@@ -35,15 +39,21 @@ impl Hearing {
     pub(super) fn begins(&mut self) {
         self.since = Some(Instant::now());
         self.waited.clear();
+        self.forsaken = false;
     }
 
-    /// Nothing comes at the moment. Whether the consumer is of no more use: at two looks in a row the same waited to be read.
-    pub(super) fn is_lost<C: ConsumerContext>(&mut self, consumer: &BaseConsumer<C>, topic: &str) -> bool {
+    /// Nothing comes at the moment. Whether the consumer is of no more use: at two looks in a row the same waited to be
+    /// read, or nobody of the group was assigned to the topic.
+    pub(super) fn is_lost<C: ConsumerContext>(&mut self, consumer: &BaseConsumer<C>, topic: &str, group: &str) -> bool {
         if self.since.is_some_and(|since| since.elapsed() < QUIET) {
             return false;
         }
         self.since = Some(Instant::now());
         // A broker that does not answer is waited for.
+        let forsaken = is_forsaken(consumer, topic, group).unwrap_or(false);
+        if std::mem::replace(&mut self.forsaken, forsaken) && forsaken {
+            return true;
+        }
         let waits = waiting(consumer, topic).unwrap_or_default();
         self.judge(waits)
     }
@@ -77,6 +87,26 @@ fn waiting<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str) -> Kafka
         }
     }
     Ok(waits)
+}
+
+/// Whether the group is at rest, the topic is there, and none of its partitions is anybody's.
+fn is_forsaken<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str, group: &str) -> KafkaResult<bool> {
+    if consumer.assignment()?.count() > 0 {
+        return Ok(false);
+    }
+    let groups = consumer.fetch_group_list(Some(group), PATIENCE)?;
+    // Only whoever has a part of a topic has its name in what it is assigned to.
+    let has_some = |assignment: &[u8]| assignment.windows(topic.len()).any(|part| part == topic.as_bytes());
+    let at_rest_with_none = groups.groups().iter().any(|found| {
+        found.name() == group
+            && found.state() == "Stable"
+            && !found.members().iter().any(|member| member.assignment().is_some_and(has_some))
+    });
+    if !at_rest_with_none {
+        return Ok(false);
+    }
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
+    Ok(metadata.topics().iter().any(|found| found.error().is_none() && !found.partitions().is_empty()))
 }
 
 fn offset(list: &TopicPartitionList, topic: &str, partition: i32) -> Option<i64> {

@@ -57,6 +57,7 @@ impl KafkaSource {
             config: group_consumer(&cluster.brokers, &cluster.client_id, &group),
             topic: Arc::from(topic),
             full_topic: cluster.prefix.full(topic),
+            full_group: group.clone(),
             standing: Arc::clone(&standing),
             joined: says_joined,
             asked,
@@ -123,6 +124,7 @@ struct Member {
     config: ClientConfig,
     topic: Arc<str>,
     full_topic: String,
+    full_group: String,
     standing: Arc<Standing>,
     joined: watch::Sender<bool>,
     asked: Receiver<()>,
@@ -258,10 +260,11 @@ impl Reading<'_> {
                 None if !batch.is_empty() => break,
                 None => {
                     self.commit_if_due();
-                    if self.carried.hearing.is_lost(self.consumer, &self.member.full_topic) {
+                    let Member { full_topic, full_group, .. } = self.member;
+                    if self.carried.hearing.is_lost(self.consumer, full_topic, full_group) {
                         tracing::warn!(
                             topic = &*self.member.topic,
-                            "Commands are there and do not come: the Kafka consumer is given up for a new one"
+                            "Messages are not read that could be: the Kafka consumer is given up for a new one"
                         );
                         return Err(End::Broken);
                     }
