@@ -216,3 +216,15 @@ fn order() -> serde_json::Value {
     json!({"userId": "11111111-1111-1111-1111-111111111111", "amount": 5,
         "items": {"aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa": 1}})
 }
+
+/// The environment may say where data is kept; a flag says that this time none is.
+#[test]
+fn nothing_is_kept_of_what_is_ephemeral() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let env = [("SAGA_DATA_DIR", data.to_str().unwrap()), ("HTTP_ADDR", "127.0.0.1:0")];
+    let env: BTreeMap<String, String> = env.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+    let process = Process::start("saga dev", &binary_path("saga"), &["dev", "--ephemeral"], &env);
+    process.wait_for(&["saga dev is ready"]);
+    assert!(!data.exists());
+}

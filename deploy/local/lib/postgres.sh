@@ -46,6 +46,8 @@ postgres_home() {
       ln -s "$parent" "$home"
     fi
   fi
+  # A disk that somebody mounted there belongs to root.
+  if ((EUID == 0)) && [[ $(stat -Lc %u "$home") == 0 ]]; then chown postgres: "$home/"; fi
   realpath "$home"
 }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
+use crate::plan::Kind;
+
 /// A service that the system stands on.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Service {
@@ -23,8 +25,32 @@ impl Service {
     }
 }
 
-/// The worker processes: two of each.
+/// What `--outage` takes away.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Outage {
+    Inventory,
+    Payment,
+    Notification,
+    Postgres,
+    Kafka,
+    Redis,
+}
+
+impl Outage {
+    pub fn fault(self) -> (Kind, Fault) {
+        match self {
+            Self::Inventory => (Kind::WorkerAway, Fault::WorkerAway(Worker::Inventory)),
+            Self::Payment => (Kind::WorkerAway, Fault::WorkerAway(Worker::Payment)),
+            Self::Notification => (Kind::WorkerAway, Fault::WorkerAway(Worker::Notification)),
+            Self::Postgres => (Kind::PostgresAway, Fault::KillService(Service::Postgres)),
+            Self::Kafka => (Kind::KillKafka, Fault::KillService(Service::Kafka)),
+            Self::Redis => (Kind::KillRedis, Fault::KillService(Service::Redis)),
+        }
+    }
+}
+
+/// The worker processes: two of each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Worker {
     Inventory,
     Payment,
@@ -71,6 +97,7 @@ pub enum Fault {
     Freeze(String),
     KillService(Service),
     FreezeService(Service),
+    FillDisk,
     FlushRedis,
     DropBackends,
     Edge { part: String, service: Service, rough: Rough },
@@ -89,7 +116,7 @@ impl Fault {
             Self::KillAll => parts.iter().cloned().chain(Worker::ALL.map(storm)).collect(),
             Self::KillService(service) | Self::FreezeService(service) => vec![service.name().to_owned()],
             Self::FlushRedis => vec!["redis".to_owned()],
-            Self::DropBackends => vec!["postgres".to_owned()],
+            Self::DropBackends | Self::FillDisk => vec!["postgres".to_owned()],
             Self::Edge { part, service, .. } => vec![format!("{part}/{}", service.name())],
             Self::CutAnswers(part) => vec![format!("{part}/http")],
             Self::Storm(worker) => vec![storm(*worker)],
@@ -108,6 +135,7 @@ impl fmt::Display for Fault {
             Self::Freeze(part) => write!(f, "freeze {part}"),
             Self::KillService(service) => write!(f, "kill {}", service.name()),
             Self::FreezeService(service) => write!(f, "freeze {}", service.name()),
+            Self::FillDisk => write!(f, "fill the disk of postgres"),
             Self::FlushRedis => write!(f, "flush redis"),
             Self::DropBackends => write!(f, "drop postgres backends"),
             Self::Edge { part, service, rough } => {

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
-use fault::{Fault, Worker};
+use fault::Outage;
 use plan::{Kind, Planned};
 
 /// Breaks a whole system on purpose while orders come in, and judges it from outside
@@ -47,9 +47,9 @@ struct Args {
     /// Orchestrators
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=4))]
     instances: u8,
-    /// One fault in place of a plan: this worker is away from second 5 on ...
-    #[arg(long, value_name = "WORKER")]
-    outage: Option<Worker>,
+    /// One fault in place of a plan: this worker or service is away from second 5 on ...
+    #[arg(long)]
+    outage: Option<Outage>,
     /// ... for so many seconds
     #[arg(long, default_value_t = 300)]
     outage_seconds: u64,
@@ -70,18 +70,31 @@ impl Args {
     }
 
     fn plan(&self, seed: u64) -> Vec<Planned> {
-        if let Some(worker) = self.outage {
+        if let Some(outage) = self.outage {
             let (at, lasts) = (Duration::from_secs(5), Duration::from_secs(self.outage_seconds));
-            return vec![Planned { at, lasts, kind: Kind::WorkerAway, fault: Fault::WorkerAway(worker) }];
+            let (kind, fault) = outage.fault();
+            return vec![Planned { at, lasts, kind, fault }];
         }
-        let kinds = if self.faults.is_empty() { Kind::value_variants() } else { &self.faults };
-        plan::plan(seed, self.length(), kinds, &fault::parts(self.instances.into()))
+        plan::plan(seed, self.length(), &self.kinds(), &fault::parts(self.instances.into()))
+    }
+
+    /// Those that were asked for, or all that can be had here.
+    fn kinds(&self) -> Vec<Kind> {
+        let all = || Kind::value_variants().iter().copied();
+        match &self.faults[..] {
+            [] => all().filter(|kind| *kind != Kind::FillDisk || services::disk().is_some()).collect(),
+            some => some.to_vec(),
+        }
     }
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
+    if args.faults.contains(&Kind::FillDisk) && services::disk().is_none() {
+        eprintln!("saga-chaos: fill-disk needs a disk for Postgres alone: run deploy/chaos as root, who may mount one");
+        return ExitCode::FAILURE;
+    }
     let plan = args.plan(seed);
     if args.plan {
         for Planned { at, lasts, fault, .. } in plan {

@@ -9,7 +9,7 @@ use service::time::now;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::fault::{Fault, Worker};
+use crate::fault::{Fault, Service, Worker};
 use crate::findings::{Findings, lock};
 use crate::plan::Planned;
 use crate::proxy::Weather;
@@ -104,6 +104,7 @@ impl Nemesis {
             Fault::Freeze(part) => system.signal(part, "STOP").await,
             Fault::KillService(service) => services.kill(*service).await,
             Fault::FreezeService(service) => services.freeze(*service).await,
+            Fault::FillDisk => services.fill_disk().await,
             Fault::FlushRedis => services.flush_redis().await,
             Fault::DropBackends => services.drop_backends().await,
             Fault::Edge { part, service, rough } => {
@@ -133,6 +134,11 @@ impl Nemesis {
             Fault::Freeze(part) => system.signal(part, "CONT").await,
             Fault::KillService(service) => services.start(*service).await,
             Fault::FreezeService(service) => services.thaw(*service).await,
+            Fault::FillDisk => {
+                services.empty_disk().await?;
+                // It may have given up.
+                services.start(Service::Postgres).await
+            }
             Fault::FlushRedis | Fault::DropBackends | Fault::Storm(_) => Ok(()),
             Fault::Edge { part, service, .. } => {
                 system.weather(part, *service, Weather::Fair);

@@ -27,6 +27,8 @@ pub enum Kind {
     FreezeRedis,
     /// Postgres away for a while
     PostgresAway,
+    /// the disk of Postgres is full for a while; needs a disk of its own (deploy/chaos as root)
+    FillDisk,
     /// FLUSHALL
     FlushRedis,
     /// pg_terminate_backend for every connection
@@ -63,6 +65,7 @@ impl Kind {
             Self::KillPostgres | Self::KillKafka | Self::KillRedis => 300..5_000,
             Self::FreezePostgres | Self::FreezeKafka | Self::FreezeRedis => 500..8_000,
             Self::PostgresAway => 10_000..20_000,
+            Self::FillDisk => 3_000..12_000,
             Self::FlushRedis | Self::DropBackends => 50..100,
             Self::CutCommits | Self::CutAnswers => 500..4_000,
             Self::CutEdge | Self::HalfOpen | Self::SlowEdge => 1_000..10_000,
@@ -91,6 +94,7 @@ impl Kind {
             Self::FreezePostgres => Fault::FreezeService(Service::Postgres),
             Self::FreezeKafka => Fault::FreezeService(Service::Kafka),
             Self::FreezeRedis => Fault::FreezeService(Service::Redis),
+            Self::FillDisk => Fault::FillDisk,
             Self::FlushRedis => Fault::FlushRedis,
             Self::DropBackends => Fault::DropBackends,
             Self::CutCommits => {

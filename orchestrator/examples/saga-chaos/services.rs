@@ -1,6 +1,7 @@
 //! Postgres, Kafka and Redis, as deploy/local/services starts them in a folder of this run.
 
 use std::collections::BTreeMap;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -96,6 +97,37 @@ impl Services {
         Ok(tokio::time::timeout(PATIENCE, done).await??)
     }
 
+    /// Leaves no byte free where Postgres has its data.
+    pub async fn fill_disk(&self) -> anyhow::Result<()> {
+        let ballast = self.ballast()?;
+        let full = tokio::task::spawn_blocking(move || {
+            let (mut file, some) =
+                (std::fs::File::options().create(true).append(true).open(ballast)?, vec![0; 1 << 20]);
+            let mut part = &some[..];
+            loop {
+                match file.write(part) {
+                    Ok(0) => return Ok(()),
+                    Ok(_) => {}
+                    // What does not fit whole may fit in part.
+                    Err(error) if error.kind() == ErrorKind::StorageFull && part.len() > 1 => {
+                        part = &part[..part.len() / 2]
+                    }
+                    Err(error) if error.kind() == ErrorKind::StorageFull => return Ok(()),
+                    Err(error) => return Err(error),
+                }
+            }
+        });
+        Ok(full.await??)
+    }
+
+    pub async fn empty_disk(&self) -> anyhow::Result<()> {
+        Ok(tokio::fs::remove_file(self.ballast()?).await?)
+    }
+
+    fn ballast(&self) -> anyhow::Result<PathBuf> {
+        Ok(disk().context("Postgres has no disk of its own")?.join("ballast"))
+    }
+
     /// Deletes every topic but Kafka's own.
     pub async fn delete_topics(&self) -> anyhow::Result<()> {
         let admin: AdminClient<DefaultClientContext> =
@@ -112,6 +144,11 @@ impl Services {
         }
         Ok(())
     }
+}
+
+/// The small disk that deploy/chaos has made for Postgres, if it could.
+pub fn disk() -> Option<PathBuf> {
+    std::env::var_os("SAGA_CHAOS_DISK").map(PathBuf::from)
 }
 
 /// How long a service that nothing is done to may take.

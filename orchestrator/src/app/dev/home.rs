@@ -14,11 +14,11 @@ use uuid::Uuid;
 #[command(next_help_heading = "Data")]
 pub struct HomeArgs {
     /// The directory of the data; it is made if it is not there
-    #[arg(long, env = "SAGA_DATA_DIR", value_name = "PATH", default_value = ".saga", overrides_with = "ephemeral")]
+    #[arg(long, env = "SAGA_DATA_DIR", value_name = "PATH", default_value = ".saga")]
     data_dir: PathBuf,
 
-    /// Keep nothing: the data is gone with the process; of this and --data-dir the later one counts
-    #[arg(long, overrides_with = "data_dir")]
+    /// Keep nothing, whatever the data directory: the data is gone with the process
+    #[arg(long)]
     ephemeral: bool,
 }
 
