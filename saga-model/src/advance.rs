@@ -86,12 +86,18 @@ pub enum Refused {
 }
 
 fn not_allowed(action: Action, available: &[Action]) -> String {
-    let action = action.as_str();
     if available.is_empty() {
+        let action = action.as_str();
         return format!("{action} is not possible: nothing can be done to this saga any more");
     }
+    if available.contains(&action) {
+        return format!(
+            "{action} is possible now, but not of this step: another one is in hand",
+            action = action.as_str()
+        );
+    }
     let available: Vec<&str> = available.iter().map(|action| action.as_str()).collect();
-    format!("{action} is not possible now; possible: [{}]", available.join(", "))
+    format!("{} is not possible now; possible: [{}]", action.as_str(), available.join(", "))
 }
 
 /// Why a reply cannot be genuine.

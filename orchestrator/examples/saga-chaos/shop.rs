@@ -19,7 +19,7 @@ use crate::support::{Client, Json};
 pub const ANSWER: Duration = Duration::from_secs(4);
 /// Between two tries at first; it doubles up to the other. Clients that are turned away must not become the load.
 const PAUSE: Duration = Duration::from_millis(200);
-const LONGEST: Duration = Duration::from_secs(3);
+const LONGEST: Duration = Duration::from_secs(15);
 
 pub struct Shop {
     /// The orchestrators, through their doors.

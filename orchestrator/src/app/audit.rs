@@ -61,9 +61,12 @@ pub async fn audit(args: AuditArgs, out: &mut (dyn Write + Send)) -> Result<(), 
 }
 
 async fn connect(args: &AuditArgs) -> Result<DatabaseConnection, Stop> {
-    let url = match (&args.data_dir, &args.database_url) {
-        (Some(directory), _) => format!("sqlite://{}?mode=ro", directory.join("saga.db").display()),
-        (None, Some(url)) => url.expose().to_owned(),
+    let (url, which) = match (&args.data_dir, &args.database_url) {
+        (Some(directory), _) => {
+            let file = directory.join("saga.db");
+            (format!("sqlite://{}?mode=ro", file.display()), file.display().to_string())
+        }
+        (None, Some(url)) => (url.expose().to_owned(), "the database of DATABASE_URL".to_owned()),
         (None, None) => return Err(Stop::Usage("say which database: DATABASE_URL or --data-dir".to_owned())),
     };
     let mut options = ConnectOptions::new(url);
@@ -71,7 +74,7 @@ async fn connect(args: &AuditArgs) -> Result<DatabaseConnection, Stop> {
     options.max_connections(1).connect_timeout(Duration::from_secs(5)).sqlx_logging(false);
     Database::connect(options)
         .await
-        .map_err(|error| Stop::Failed(format!("cannot read the database: {}", chain(&error))))
+        .map_err(|error| Stop::Failed(format!("cannot read {which}: {}; is it there, and running?", chain(&error))))
 }
 
 /// The books of the shop.

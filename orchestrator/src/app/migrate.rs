@@ -32,7 +32,9 @@ pub async fn migrate(args: MigrateArgs) -> Result<(), Stop> {
     let _telemetry = telemetry::init(&args.log, "saga")?;
     let store = PostgresStore::open(args.connections.database_url.expose()).map_err(|e| Stop::Failed(e.to_string()))?;
     let partitions = args.topics.kafka_partitions;
-    migrations::migrate(store.connection(), partitions.get()).await.map_err(|error| Stop::Failed(chain(&error)))?;
+    migrations::migrate(store.connection(), partitions.get())
+        .await
+        .map_err(|error| Stop::Failed(format!("the database of DATABASE_URL: {}", chain(&error))))?;
     tracing::info!(shards = partitions.get(), "The database schema is up to date");
     let admin = Admin::new(&args.connections.kafka_brokers, "saga").map_err(|error| Stop::Failed(error.to_string()))?;
     let topics = topics::ALL.map(|topic| args.connections.kafka_topic_prefix.full(topic));

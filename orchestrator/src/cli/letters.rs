@@ -5,6 +5,7 @@ use std::io::Write;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
+use saga_model::ids::parse_uuid;
 use serde::{Deserialize, Serialize};
 use service::exit::Stop;
 use uuid::Uuid;
@@ -59,6 +60,7 @@ pub struct ListArgs {
 #[derive(Args, Clone, Debug)]
 pub struct Chosen {
     /// The id of the dead letter
+    #[arg(value_parser = parse_uuid)]
     id: Uuid,
 
     #[command(flatten)]

@@ -103,11 +103,17 @@ fn finish_with(
     out: &mut dyn Write,
     shown: impl FnOnce(&Reply) -> Result<String, Stop>,
 ) -> Result<(), Stop> {
-    if server.json && reply.is_json {
+    if server.json && (reply.is_json || reply.is_success()) {
         print(out, reply.body.trim_end())?;
     }
     if !reply.is_success() {
         return Err(Stop::Failed(refusal::explain(reply)));
+    }
+    if server.json && !reply.is_json {
+        return Err(Stop::Failed(format!(
+            "{} does not answer as an orchestrator does: check SAGA_URL",
+            server.saga_url
+        )));
     }
     if server.json { Ok(()) } else { print(out, shown(reply)?.trim_end()) }
 }

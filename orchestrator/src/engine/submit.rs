@@ -14,9 +14,10 @@ use crate::store::rows::{IdempotencyKey, SagaRecord};
 use crate::store::{Store, StoreError};
 
 /// How long a submission waits in the inbox before it is taken back.
-const PATIENCE: Duration = Duration::from_millis(4_000);
-/// How much longer it waits for a commit that is under way.
-const LAST_WAIT: Duration = Duration::from_millis(800);
+const PATIENCE: Duration = Duration::from_millis(2_500);
+/// How much longer it waits for a commit that is under way. Not little: whoever is answered sooner than the commit is
+/// done does not know whether it was stored, and under load commits take their time.
+const LAST_WAIT: Duration = Duration::from_millis(2_300);
 
 /// A request to start a saga, checked.
 #[derive(Debug, Clone)]

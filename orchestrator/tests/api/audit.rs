@@ -128,7 +128,7 @@ async fn what_is_not_there() {
         ("/admin/sagas/1/cancel".to_owned(), "cancel", None, 400, "INVALID_PARAMETER"),
         ("/admin/nothing".to_owned(), "nothing", None, 404, "NOT_FOUND"),
         ("/admin".to_owned(), "admin", None, 404, "NOT_FOUND"),
-        ("/admin/".to_owned(), "", None, 404, "NOT_FOUND"),
+        ("/admin/".to_owned(), "admin", None, 404, "NOT_FOUND"),
     ] {
         let record = recorded(&server, &ops, "POST", &path, &[JSON], good, status).await;
         assert_eq!(row(&record), (action, actor, saga.clone(), reason, Some(code), Refused), "{path}");

@@ -266,6 +266,9 @@ async fn somebody_else_is_there() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let page = axum::Router::new().route("/sagas/{id}", axum::routing::get(|| async { "hello" }));
     tokio::spawn(async move { axum::serve(listener, page).await });
+    let done = saga_with(&[("SAGA_URL", &url)], "", &["show", NOBODY, "--json"]).await;
+    assert_eq!((done.code, done.out.as_str()), (1, "hello\n"), "a body that is no answer is no success");
+    assert!(done.err.contains("does not answer as an orchestrator does"), "{}", done.err);
     for (args, part) in [
         (&["show", NOBODY][..], "--json prints it as it is"),
         (&["resume", NOBODY, "--reason", "x"], "does not answer as an orchestrator does"),

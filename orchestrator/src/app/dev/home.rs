@@ -1,7 +1,8 @@
 //! Where the data of `saga dev` lives.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -50,7 +51,8 @@ impl Home {
                 path.display()
             ))
         };
-        std::fs::create_dir_all(&path).map_err(|error| failed("make", &error))?;
+        // For the owner's eyes alone: it holds what customers ordered, and the keys.
+        DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(|error| failed("make", &error))?;
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.join("lock"));
         let lock = lock.map_err(|error| failed("open", &error))?;
         match lock.try_lock() {

@@ -1,7 +1,7 @@
 //! Orders over HTTP: a window of sagas in flight, or a fixed rate.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -17,6 +17,11 @@ use crate::system::System;
 pub struct Load {
     permits: Arc<Semaphore>,
     answers: Arc<Answers>,
+    address: String,
+    declined: u64,
+    products: u64,
+    /// Connections that were opened.
+    opened: AtomicUsize,
 }
 
 /// How orders come.
@@ -37,27 +42,48 @@ pub struct Answers {
     pub shed: AtomicU64,
     /// Any other status.
     pub wrong: AtomicU64,
+    /// None: the connection broke.
+    pub broken: AtomicU64,
 }
 
 impl Load {
-    pub async fn start(args: &Args, address: &str) -> anyhow::Result<Self> {
-        let load = Self { permits: Arc::new(Semaphore::new(0)), answers: Arc::default() };
-        for n in 0..args.connections {
-            let connection = Connection {
-                permits: load.permits.clone(),
-                answers: load.answers.clone(),
-                address: address.to_owned(),
-                declined: args.declined,
-                products: args.products.max(2),
+    pub fn start(args: &Args, address: &str) -> Self {
+        let load = Self {
+            permits: Arc::new(Semaphore::new(0)),
+            answers: Arc::default(),
+            address: address.to_owned(),
+            declined: args.declined,
+            products: args.products.max(2),
+            opened: AtomicUsize::new(0),
+        };
+        load.open(args.connections);
+        load
+    }
+
+    /// Opens connections until there are so many.
+    pub fn open(&self, connections: usize) {
+        let first = self.opened.fetch_max(connections, Ordering::Relaxed);
+        for n in first..connections {
+            // Nobody's listener takes thousands at the same moment.
+            let begins = Duration::from_micros(500 * (n - first) as u64);
+            let mut connection = Connection {
+                permits: self.permits.clone(),
+                answers: self.answers.clone(),
+                address: self.address.clone(),
+                declined: self.declined,
+                products: self.products,
                 seed: n as u64 * 1_000_003,
             };
             tokio::spawn(async move {
-                if let Err(error) = connection.run().await {
-                    eprintln!("a connection ended: {error:#}");
+                tokio::time::sleep(begins).await;
+                while let Err(error) = connection.run().await {
+                    if connection.answers.broken.fetch_add(1, Ordering::Relaxed) == 0 {
+                        eprintln!("a connection broke (more are counted): {error:#}");
+                    }
+                    tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             });
         }
-        Ok(load)
     }
 
     pub fn answers(&self) -> &Answers {
@@ -108,7 +134,8 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run(mut self) -> anyhow::Result<()> {
+    /// Until the load is over.
+    async fn run(&mut self) -> anyhow::Result<()> {
         let stream = tokio::net::TcpStream::connect(&self.address).await.context("connecting")?;
         stream.set_nodelay(true)?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;

@@ -63,7 +63,7 @@ fn main() -> anyhow::Result<()> {
 async fn run(args: &Args) -> anyhow::Result<()> {
     let system = system::System::start().await?;
     eprintln!("warming up for {} s", args.warmup);
-    let load = load::Load::start(args, system.address()).await?;
+    let load = load::Load::start(args, system.address());
     let pace = args.rate.map_or(Pace::Window(args.window), Pace::Rate);
     load.run_for(Duration::from_secs(args.warmup), pace, &system).await?;
     let before = system.sample().await?;

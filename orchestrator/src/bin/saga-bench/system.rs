@@ -68,7 +68,8 @@ impl System {
         let worker_address = free_address()?;
         let workers = spawn(binary("worker")?.args(kinds).envs(env(&worker_address)), &logs.join("workers.log"))?;
         let services = service_pids();
-        let http = reqwest::Client::new();
+        // The server closes what was idle for a minute, just when it is used again.
+        let http = reqwest::Client::builder().pool_max_idle_per_host(0).build()?;
         let system = Self { serve, workers, address, database_url, admin_url, database, services, logs, http };
         system.ready(&worker_address).await?;
         system.ready(&system.address).await?;

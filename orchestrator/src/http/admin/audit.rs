@@ -114,6 +114,6 @@ fn meant(parts: &Parts) -> (String, Option<SagaId>) {
     const LONGEST: usize = 100;
     let path = parts.uri.path();
     let saga = path.strip_prefix("/admin/sagas/").and_then(|rest| rest.split('/').next()?.parse().ok());
-    let word = path.rsplit('/').next().unwrap_or_default();
+    let word = path.rsplit('/').find(|word| !word.is_empty()).unwrap_or_default();
     (word.chars().take(LONGEST).collect(), saga)
 }

@@ -1,15 +1,14 @@
 //! Sending replies and dead letters, each until the broker has it.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message as _, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer, ProducerContext, PurgeConfig, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
 use service::kafka::{Batching, client_error, client_log, producer, to_headers};
 
 use super::parcel::Parcel;
@@ -36,8 +35,7 @@ type Client = ThreadedProducer<Deliveries>;
 /// Replies and dead letters over Kafka.
 pub struct KafkaSink {
     cluster: Cluster,
-    /// Replaced if it comes to an error that it cannot get over.
-    client: Arc<RwLock<Client>>,
+    client: Arc<Client>,
     returns: Sender<Returned>,
 }
 
@@ -52,9 +50,9 @@ impl KafkaSink {
     pub fn new(cluster: Cluster) -> Result<Self, WrongCluster> {
         let config = producer(&cluster.brokers, &cluster.client_id, Batching::Prompt);
         let (returns, returned) = channel();
-        let client = Arc::new(RwLock::new(make(&config, &returns)?));
-        let again = Again { config, client: Arc::clone(&client), returns: returns.clone() };
-        // It ends with the sink and the last of its clients, which hold the other end.
+        let client: Arc<Client> = Arc::new(config.create_with_context(Deliveries { returns: returns.clone() })?);
+        let again = Again { client: Arc::clone(&client), returns: returns.clone() };
+        // It ends with the sink.
         let thread = std::thread::Builder::new().name("replies".to_owned()).spawn(move || again.run(&returned));
         thread.map_err(|error| KafkaError::ClientCreation(format!("no thread for replies: {error}")))?;
         Ok(Self { cluster, client, returns })
@@ -64,19 +62,14 @@ impl KafkaSink {
 impl Sink for KafkaSink {
     fn send(&self, messages: Vec<Outgoing>) -> Sent {
         let parcel = Arc::new(Parcel::of(messages.len()));
-        let client = self.client.read().unwrap_or_else(PoisonError::into_inner);
         for Outgoing { topic, key, value, headers } in messages {
             let headers = to_headers(&headers);
             let topic = self.cluster.prefix.full(topic);
-            hand_over(&client, &self.returns, Message { topic, key, value, headers, parcel: Arc::clone(&parcel) });
+            let message = Message { topic, key, value, headers, parcel: Arc::clone(&parcel) };
+            hand_over(&self.client, &self.returns, message);
         }
-        drop(client);
         Box::pin(async move { parcel.through().await })
     }
-}
-
-fn make(config: &ClientConfig, returns: &Sender<Returned>) -> KafkaResult<Client> {
-    config.create_with_context(Deliveries { returns: returns.clone() })
 }
 
 fn hand_over(client: &Client, returns: &Sender<Returned>, message: Message) {
@@ -131,8 +124,7 @@ impl ProducerContext for Deliveries {
 
 /// Sends what came back again, a little later.
 struct Again {
-    config: ClientConfig,
-    client: Arc<RwLock<Client>>,
+    client: Arc<Client>,
     returns: Sender<Returned>,
 }
 
@@ -156,30 +148,11 @@ impl Again {
                 said = Some(Instant::now());
                 tracing::warn!(messages = all.len(), error = %all[0].error, "Kafka did not take messages; they are sent again");
             }
-            self.replace_broken_client();
-            let client = self.client.read().unwrap_or_else(PoisonError::into_inner);
             for Returned { message, error } in all {
                 if let Some(message) = fitting(message, &error) {
-                    hand_over(&client, &self.returns, message);
+                    hand_over(&self.client, &self.returns, message);
                 }
             }
-        }
-    }
-
-    /// An idempotent producer gives up for good when the broker has lost what it had acknowledged. Its successor gets
-    /// what it has not brought in.
-    fn replace_broken_client(&self) {
-        let mut client = self.client.write().unwrap_or_else(PoisonError::into_inner);
-        let Some((code, reason)) = client.client().fatal_error() else { return };
-        tracing::error!(%code, "The Kafka producer is given up for a new one: {reason}");
-        match make(&self.config, &self.returns) {
-            Ok(new) => {
-                let old = std::mem::replace(&mut *client, new);
-                old.purge(PurgeConfig::default().queue().inflight());
-                // What it still has comes back by this.
-                old.poll(Duration::ZERO);
-            }
-            Err(error) => tracing::error!(%error, "A Kafka producer cannot be made; trying again"),
         }
     }
 }
