@@ -64,7 +64,7 @@ async fn connect(args: &AuditArgs) -> Result<DatabaseConnection, Stop> {
     let (url, which) = match (&args.data_dir, &args.database_url) {
         (Some(directory), _) => {
             let file = directory.join("saga.db");
-            (format!("sqlite://{}?mode=ro", file.display()), file.display().to_string())
+            (format!("sqlite://{}?mode=ro", file.display()), format!("the database {}", file.display()))
         }
         (None, Some(url)) => (url.expose().to_owned(), "the database of DATABASE_URL".to_owned()),
         (None, None) => return Err(Stop::Usage("say which database: DATABASE_URL or --data-dir".to_owned())),
