@@ -10,7 +10,8 @@
 //! ```
 //!
 //! A COMPENSATE turns every state into UNDOING first (none into TOMBSTONE at once) and from then on every ACTION is
-//! refused. RETRYABLE and UNKNOWN are not remembered: the row stays RUNNING (or UNDOING) and its lease ends, because
+//! refused. A refusal of what may have been begun before is remembered before it is made sure of (RUNNING, with the
+//! reason). RETRYABLE and UNKNOWN are not remembered: the row stays RUNNING (or UNDOING) and its lease ends, because
 //! an effect of an earlier attempt may stand and has to be settled before it is undone.
 //!
 //! [`judge`](judge()) is the one place where this is decided; a ledger only keeps rows.
@@ -62,6 +63,8 @@ pub enum Judgement {
     Answer(Answer),
     /// The action. `repeated` unless nobody ever asked about this step before.
     Act { repeated: bool },
+    /// The refusal that an earlier attempt came to, once it is certain that no attempt has an effect.
+    Refuse { why: Failure },
     /// Find out what became of the action of an earlier round, record it, and ask again.
     Settle { round: u32 },
     /// The compensation, after settling the action of round `settle` if there is one. `trace` is the `traceparent` of
@@ -86,6 +89,9 @@ pub enum Ending {
     Succeeded(RawJson),
     /// It was refused for good.
     Rejected(Failure),
+    /// It will be refused once an earlier attempt is settled. The claim goes on; whoever comes after it refuses for the
+    /// same reason, since what was settled tells nobody why any more.
+    Refusing(Failure),
     /// No effect of any round stands.
     Undone { was_there: bool },
     /// The compensation was refused for good.

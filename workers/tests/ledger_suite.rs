@@ -138,6 +138,31 @@ async fn open_ends(desk: Desk<'_>) {
     assert_eq!(desk.undo(one, HELD, 1).await, undone(true));
 }
 
+/// Why something is refused outlives the one who found it out, and is forgotten with the next round.
+async fn refusals(desk: Desk<'_>) {
+    let (one, two) = (ClaimId::new(), ClaimId::new());
+    let why = || Failure::new("NO", "there is none");
+    assert_eq!(desk.act(one, HELD, 1).await, FRESH);
+    assert!(desk.end(one, Ending::Open).await);
+    assert_eq!(desk.act(one, OVER, 1).await, AGAIN);
+    assert!(desk.end(one, Ending::Refusing(why())).await);
+    assert_eq!(desk.act(two, HELD, 1).await, Judgement::Refuse { why: why() });
+    assert!(!desk.end(one, Ending::Rejected(why())).await, "the claim was lost");
+    assert!(desk.end(two, Ending::Open).await);
+    assert_eq!(desk.act(one, HELD, 1).await, Judgement::Refuse { why: why() }, "nothing was settled");
+    assert!(desk.end(one, Ending::Refusing(why())).await);
+    assert_eq!(desk.act(two, HELD, 1).await, Judgement::Busy, "the claim goes on");
+    assert!(desk.end(one, Ending::Rejected(why())).await);
+    assert!(rejected("NO")(desk.act(two, HELD, 1).await));
+    assert_eq!(desk.act(two, HELD, 2).await, AGAIN);
+    assert!(desk.end(two, Ending::Open).await);
+    assert_eq!(desk.act(one, HELD, 2).await, AGAIN, "that was another round");
+    assert!(desk.end(one, Ending::Refusing(why())).await);
+    assert!(desk.end(one, Ending::Open).await);
+    assert_eq!(desk.act(two, OVER, 3).await, Judgement::Settle { round: 2 });
+    assert_eq!(desk.undo(one, HELD, 3).await, undo(Some(2)));
+}
+
 /// An action of a higher round does not bury one that was begun: that one is settled first.
 async fn settles_lower_rounds(desk: Desk<'_>) {
     let (dead, one) = (ClaimId::new(), ClaimId::new());
@@ -247,7 +272,7 @@ macro_rules! suite {
         mod $name {
             use super::*;
             suite! { @tests $ledger;
-                remembers_answers rounds leases open_ends settles_lower_rounds tombstones undoes refused_compensations
+                remembers_answers rounds leases open_ends refusals settles_lower_rounds tombstones undoes refused_compensations
                 ends_leases batches one_of_many
             }
         }

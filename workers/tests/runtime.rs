@@ -3,6 +3,7 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ struct Odd {
     away: Mutex<u32>,
     go_on: Notify,
     begun: Notify,
+    /// While it settles, the next time.
+    dies: AtomicBool,
 }
 
 impl Odd {
@@ -86,6 +89,10 @@ impl Participant for Odd {
 
     async fn settle(&self, jobs: &[Job<String>]) -> Result<Vec<Settled>, Trouble> {
         self.note("settle", jobs);
+        self.begun.notify_one();
+        if self.dies.swap(false, Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
         Ok(jobs.iter().map(|_| Settled::Absent).collect())
     }
 
@@ -367,6 +374,30 @@ async fn what_a_dead_worker_began_is_repeated_or_settled_and_undone() {
     assert_eq!(bench.ask(&next_round.round(2)).await, "SUCCEEDED");
     assert_eq!(odd.calls(), ["settle c/1", "act c/2"]);
     assert_eq!(bench.ask(&next_round).await, "REJECTED SUPERSEDED");
+}
+
+/// Whoever asks the participant after the effect was settled hears that it is kept out, not why it was refused.
+#[tokio::test]
+async fn a_refusal_has_its_reason_though_the_worker_dies_while_it_makes_sure() {
+    let ledger: Arc<dyn Ledger> = Arc::new(MemoryLedger::default());
+    let odd = Arc::new(Odd::default());
+    let bench = |_| Bench::new(Shared(Arc::clone(&odd)), Arc::clone(&ledger), LONG);
+    let (first, second) = (bench(1), bench(2));
+    let asked = ask("unknown");
+    assert_eq!(first.ask(&asked).await, "UNKNOWN WHO_KNOWS");
+    let refused = Ask { payload: json!({"do": "refuse"}), ..asked.attempt(2) };
+    odd.dies.store(true, Ordering::Relaxed);
+    tokio::select! {
+        answer = first.ask(&refused) => panic!("it was to die: {answer}"),
+        () = odd.begun.notified() => {}
+    }
+    assert_eq!(odd.calls(), ["act unknown/1", "act refuse/1", "settle refuse/1"]);
+    ledger.end_leases().await.unwrap();
+    let again = Ask { payload: json!({"do": "it"}), ..asked.attempt(3) };
+    assert_eq!(second.ask(&again).await, "REJECTED NO");
+    assert_eq!(odd.calls(), ["settle it/1"]);
+    assert_eq!(second.ask(&asked.attempt(4)).await, "REJECTED NO");
+    assert!(odd.calls().is_empty());
 }
 
 #[tokio::test]

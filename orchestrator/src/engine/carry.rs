@@ -237,13 +237,13 @@ impl CommitLoop {
     }
 }
 
-/// How far these inputs read the reply partitions.
+/// How far these inputs read the reply partitions. The last of them counts, not the highest: a topic that was made anew
+/// is read from its beginning.
 fn read(inputs: &[Input]) -> ReplyMarks {
     let mut read = ReplyMarks::new();
     for input in inputs {
         if let Input::Reply(reply) = input {
-            let next = read.entry(reply.shard).or_default();
-            *next = (*next).max(reply.incoming.offset + 1);
+            read.insert(reply.shard, reply.incoming.offset + 1);
         }
     }
     read

@@ -69,7 +69,7 @@ impl Core {
     pub fn note_read(&mut self, read: &ReplyMarks) {
         for (shard, next) in read {
             if let Some(owned) = self.shards.get_mut(shard) {
-                owned.reply_next = owned.reply_next.max(*next);
+                owned.reply_next = *next;
             }
         }
     }
@@ -154,7 +154,7 @@ impl OwnedShard {
     /// The next reply to read for whoever takes the shard after `read` was applied: before all of which a message has
     /// not left, `passing` among them.
     fn reply_mark(&self, read: Option<i64>, passing: Option<i64>) -> i64 {
-        let next = read.map_or(self.reply_next, |read| read.max(self.reply_next));
+        let next = read.unwrap_or(self.reply_next);
         passing.into_iter().chain(self.passing.first().copied()).fold(next, i64::min)
     }
 }

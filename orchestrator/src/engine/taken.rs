@@ -64,7 +64,9 @@ impl Queue {
             look.lost.extend(self.before(i64::MAX));
         }
         self.end = seen.end;
-        look.taken.extend(self.before(seen.committed.unwrap_or(0)));
+        // A group that is past the end was there in another life of the topic, and has taken nothing of this one.
+        let committed = seen.committed.filter(|committed| *committed <= seen.end).unwrap_or(0);
+        look.taken.extend(self.before(committed));
         look.lost.extend(self.before(seen.begin));
         // An offset at or past the end may be newer than this look; one that an earlier look knew is not.
         for (offset, list) in &mut self.waiting {
@@ -185,6 +187,13 @@ mod tests {
         assert_eq!(tracker.oldest("t", |_| true), Some(Micros(5)));
         assert_eq!(tracker.look("t", &seen(0, 7, Some(7)), |_| true).taken, [waiting(5), waiting(6)]);
         assert!(tracker.topics().is_empty());
+    }
+
+    #[test]
+    fn what_a_group_had_taken_of_an_earlier_topic_of_the_name_does_not_count() {
+        let mut tracker = tracker(&[4, 5]);
+        assert_eq!(tracker.look("t", &seen(0, 6, Some(563)), |_| true), Look::default());
+        assert_eq!(tracker.look("t", &seen(0, 6, Some(6)), |_| true).taken, [waiting(4), waiting(5)]);
     }
 
     #[test]

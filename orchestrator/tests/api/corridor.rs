@@ -42,6 +42,21 @@ async fn a_turn_of_which_something_cannot_be_stored_at_all_has_read_all_its_repl
 }
 
 #[tokio::test]
+async fn replies_of_a_topic_that_was_made_anew_are_marked_from_its_beginning() {
+    let mut steps = Steps::new(1).await;
+    let commands = steps.started(2).await;
+    steps.read(0, [0, 0, 0].map(|n| success(&commands[n])).into()).await;
+    steps.turn().await;
+    steps.idle().await;
+    assert_eq!(steps.store.reply_marks(), [3]);
+    steps.read(0, vec![success(&commands[1])]).await;
+    steps.turn().await;
+    assert_eq!(steps.revision(commands[1].saga_id).await, 2);
+    steps.idle().await;
+    assert_eq!(steps.store.reply_marks(), [1], "whoever takes the shard now would miss what comes next");
+}
+
+#[tokio::test]
 async fn a_dead_letter_that_has_not_left_is_sent_by_the_next_owner() {
     let mut steps = Steps::new(1).await;
     let commands = steps.started(1).await;

@@ -75,8 +75,8 @@ pub fn judge(row: Option<&Row>, question: &Question, claim: i64, now: i64, lease
             let claimed = |status, unsettled| Row { status, unsettled, claim, lease_until, ..row.clone() };
             let row = match &judgement {
                 Judgement::Answer(_) | Judgement::Busy => None,
-                Judgement::Act { .. } => Some(Row { round, ..claimed(Status::Running, true) }),
-                Judgement::Settle { .. } => Some(claimed(Status::Running, true)),
+                Judgement::Act { .. } => Some(Row { round, error: None, ..claimed(Status::Running, true) }),
+                Judgement::Settle { .. } | Judgement::Refuse { .. } => Some(claimed(Status::Running, true)),
                 Judgement::Undo { .. } => {
                     Some(Row { undo_round: row.undo_round.max(round), ..claimed(Status::Undoing, row.unsettled) })
                 }
@@ -112,8 +112,11 @@ impl Row {
                 refused("SUPERSEDED", format!("round {} of this step was asked for since", self.round))
             }
             Status::Running if self.held(claim, now) => Judgement::Busy,
-            Status::Running if round == self.round => Judgement::Act { repeated: true },
-            Status::Running => Judgement::Settle { round: self.round },
+            Status::Running if round > self.round => Judgement::Settle { round: self.round },
+            Status::Running => match &self.error {
+                Some(why) => Judgement::Refuse { why: why.clone() },
+                None => Judgement::Act { repeated: true },
+            },
             Status::Succeeded | Status::Rejected if round == self.round => Judgement::Answer(self.answer()),
             Status::Succeeded | Status::Rejected => Judgement::Act { repeated: true },
         }
@@ -151,6 +154,7 @@ impl Row {
             Ending::Rejected(error) => Row { status: Status::Rejected, error: Some(error.clone()), ..decided },
             Ending::Undone { was_there } => Row { status: Status::Tombstone, undone: *was_there, ..decided },
             Ending::UndoRefused(error) => Row { status: Status::UndoRefused, error: Some(error.clone()), ..decided },
+            Ending::Refusing(error) => Row { error: Some(error.clone()), lease_until: self.lease_until, ..row },
             Ending::Open => row,
         })
     }

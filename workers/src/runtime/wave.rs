@@ -36,7 +36,7 @@ impl<P: Participant> Runtime<P> {
             let Judged { plan, mut answers, busy } = self.claim(claim, open).await?;
             let waits = !busy.is_empty();
             let mut again = busy;
-            let done = self.work(plan).await?;
+            let done = self.work(claim, plan).await?;
             for (done, held) in self.record(claim, done).await? {
                 match done.answer {
                     Some(answer) if held => answers.push((done.item, answer)),
@@ -64,6 +64,7 @@ impl<P: Participant> Runtime<P> {
                 Judgement::Answer(answer) => judged.answers.push((item, answer)),
                 Judgement::Busy => judged.busy.push(item),
                 Judgement::Act { repeated } => judged.plan.act(item, repeated),
+                Judgement::Refuse { why } => judged.plan.refuse(item, why),
                 Judgement::Settle { round } => judged.plan.settle(item, round),
                 Judgement::Undo { settle, trace } => {
                     item.undoes = trace.and_then(|trace| trace.parse().ok());

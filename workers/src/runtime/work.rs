@@ -6,7 +6,7 @@ use saga_model::state::{Failure, Outcome};
 use super::Runtime;
 use super::call::Reached;
 use super::read::Item;
-use crate::ledger::{Answer, Ending, undone};
+use crate::ledger::{Answer, ClaimId, Ending, undone};
 use crate::participant::{Acted, Job, Participant, Settled, Undone};
 use crate::patience::Hopeless;
 
@@ -16,6 +16,8 @@ type Work<T> = Vec<(Item<T>, Job<T>)>;
 /// What a wave has to do.
 pub(super) struct Plan<T> {
     act: Work<T>,
+    /// Actions that an earlier attempt refused, and did not come to settle what was before it.
+    refuse: Vec<RefusedAgain<T>>,
     /// Actions of an earlier round, before the command's own question is asked again.
     settle: Work<T>,
     /// Compensations that can go ahead, and those whose action has to be settled before.
@@ -40,7 +42,7 @@ struct RefusedAgain<T> {
 
 impl<T> Default for Plan<T> {
     fn default() -> Self {
-        Self { act: Vec::new(), settle: Vec::new(), undo: Vec::new(), settle_and_undo: Vec::new() }
+        Self { act: Vec::new(), refuse: Vec::new(), settle: Vec::new(), undo: Vec::new(), settle_and_undo: Vec::new() }
     }
 }
 
@@ -48,6 +50,11 @@ impl<T> Plan<T> {
     pub(super) fn act(&mut self, item: Item<T>, repeated: bool) {
         let job = item.job(item.key.round, repeated);
         self.act.push((item, job));
+    }
+
+    pub(super) fn refuse(&mut self, item: Item<T>, why: Failure) {
+        let job = item.job(item.key.round, true);
+        self.refuse.push(RefusedAgain { item, job, why });
     }
 
     pub(super) fn settle(&mut self, item: Item<T>, round: u32) {
@@ -68,15 +75,21 @@ impl<T> Plan<T> {
 
 impl<P: Participant> Runtime<P> {
     /// Does what is planned: actions beside settling and undoing, which are about other sagas.
-    pub(super) async fn work(&self, plan: Plan<P::Task>) -> Result<Vec<Done<P::Task>>, Hopeless> {
-        let Plan { act, settle, undo, settle_and_undo } = plan;
-        let (acted, undone) = tokio::join!(self.act(act), self.settle_then_undo(settle, undo, settle_and_undo));
+    pub(super) async fn work(&self, claim: ClaimId, plan: Plan<P::Task>) -> Result<Vec<Done<P::Task>>, Hopeless> {
+        let Plan { act, refuse, settle, undo, settle_and_undo } = plan;
+        let (acted, undone) =
+            tokio::join!(self.act(claim, act, refuse), self.settle_then_undo(settle, undo, settle_and_undo));
         let mut done = acted?;
         done.extend(undone?);
         Ok(done)
     }
 
-    async fn act(&self, work: Work<P::Task>) -> Result<Vec<Done<P::Task>>, Hopeless> {
+    async fn act(
+        &self,
+        claim: ClaimId,
+        work: Work<P::Task>,
+        refused_before: Vec<RefusedAgain<P::Task>>,
+    ) -> Result<Vec<Done<P::Task>>, Hopeless> {
         let (items, jobs): (Vec<_>, Vec<_>) = work.into_iter().unzip();
         let (jobs, answers) = self.call(&self.calls.act, jobs).await?;
         let (mut done, mut refused) = (Vec::with_capacity(items.len()), Vec::new());
@@ -94,8 +107,29 @@ impl<P: Participant> Runtime<P> {
             };
             done.push(Done { item, ending, answer: Some(answer) });
         }
+        let mut refused = self.note_refused(claim, refused, &mut done).await?;
+        refused.extend(refused_before);
         done.extend(self.settle_refused(refused).await?);
         Ok(done)
+    }
+
+    /// Has the ledger remember why: once an earlier attempt is settled, who asks the participant again only hears that
+    /// it is kept out. Whose claim was lost meanwhile is left to the one who has it now.
+    async fn note_refused(
+        &self,
+        claim: ClaimId,
+        refused: Vec<RefusedAgain<P::Task>>,
+        done: &mut Vec<Done<P::Task>>,
+    ) -> Result<Vec<RefusedAgain<P::Task>>, Hopeless> {
+        if refused.is_empty() {
+            return Ok(refused);
+        }
+        let records: Vec<_> =
+            refused.iter().map(|refused| refused.item.record(Ending::Refusing(refused.why.clone()))).collect();
+        let held = self.around.patience.insist(|| self.ledger.record(claim, &records)).await?;
+        let (noted, lost): (Vec<_>, Vec<_>) = refused.into_iter().zip(held).partition(|(_, held)| *held);
+        done.extend(lost.into_iter().map(|(lost, _)| Done { item: lost.item, ending: Ending::Open, answer: None }));
+        Ok(noted.into_iter().map(|(noted, _)| noted).collect())
     }
 
     /// A refusal says that no effect stands, now or later. Where an earlier attempt was begun that only holds once it is

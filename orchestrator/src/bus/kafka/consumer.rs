@@ -28,7 +28,8 @@ pub(super) struct Consumer {
     changed: Arc<Notify>,
     given: Arc<Given>,
     questions: AtomicU64,
-    /// The ends that the broker named, with the number of the question, to see one that goes back.
+    /// The ends that the broker named, with the number of the question, to see one that goes back. Where reading begins
+    /// counts as one that was named just before.
     ends: Mutex<BTreeMap<ShardId, (u64, i64)>>,
     /// Held by the one task that reads.
     reader: tokio::sync::Mutex<Reader>,
@@ -67,7 +68,7 @@ impl Consumer {
             changes: Mutex::default(),
             changed,
             given,
-            questions: AtomicU64::new(0),
+            questions: AtomicU64::new(1),
             ends: Mutex::default(),
             reader: tokio::sync::Mutex::new(reader),
         })
@@ -75,6 +76,9 @@ impl Consumer {
 
     pub(super) fn assign(&self, shard: ShardId, offset: i64) {
         self.change(Change::Assign(shard, offset));
+        // Only then: who finds that the end is before that must not have its doubt overtaken by the assignment.
+        let asked = self.questions.load(Ordering::Relaxed) - 1;
+        lock(&self.ends).insert(shard, (asked, offset));
     }
 
     pub(super) fn unassign(&self, shard: ShardId) {
@@ -107,11 +111,15 @@ impl Consumer {
 
     fn goes_back(&self, shard: ShardId, question: u64, end: i64) -> bool {
         let mut ends = lock(&self.ends);
-        let (last, before) = ends.get(&shard).copied().unwrap_or((question, end));
-        if question >= last {
-            ends.insert(shard, (question, end));
+        match ends.get(&shard) {
+            // Asked before what we know: it may be of the time before, too.
+            Some((last, _)) if question <= *last => false,
+            known => {
+                let goes_back = known.is_some_and(|(_, before)| end < *before);
+                ends.insert(shard, (question, end));
+                goes_back
+            }
         }
-        question > last && end < before
     }
 
     /// The next replies, at least one. Dropping the future loses nothing.
@@ -151,4 +159,59 @@ impl Consumer {
 /// What these locks guard is whole after each statement, so a panic elsewhere leaves nothing half done.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use saga_model::ids::ShardCount;
+    use service::kafka::{Admin, assigned_consumer};
+    use service::settings::TopicPrefix;
+
+    use super::*;
+
+    const SHARD: ShardId = ShardId(3);
+
+    /// A reader of a broker that says nothing, as one goes deaf; changes are made as they come.
+    fn deaf() -> Arc<Consumer> {
+        let nobody = "127.0.0.1:1".parse().expect("an address");
+        let admin = Admin::new(&nobody, "test").expect("a client");
+        let runtime = tokio::runtime::Handle::current();
+        let mender = Mender::new(admin, &TopicPrefix::default(), ShardCount::new(4).expect("four"), None, runtime);
+        let consumer = Consumer::new("saga.replies".into(), assigned_consumer(&nobody, "test"), Arc::new(mender));
+        let consumer = Arc::new(consumer.expect("a client"));
+        let reading = consumer.clone();
+        tokio::spawn(async move { reading.next().await });
+        consumer
+    }
+
+    async fn given(consumer: &Consumer, next: Option<i64>) {
+        while consumer.given.next(SHARD) != next {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mark_behind_the_end_is_of_another_topic_and_nothing_before_it_counts_as_read() {
+        let consumer = deaf();
+        let before = consumer.question();
+        consumer.assign(SHARD, 1859);
+        given(&consumer, Some(0)).await;
+        // What the library says of a partition that it has not read: that it stands where it was told to begin.
+        let told = given::Shard { next: 0, all_before: 1859 };
+        consumer.given.set([(SHARD, told)].into());
+        assert_eq!(consumer.read_to(SHARD, before, 133).await.ok(), Some(0), "it was asked before the shard was ours");
+        let error = consumer.read_to(SHARD, consumer.question(), 133).await.expect_err("another topic");
+        assert!(error.to_string().contains("made anew"), "{error}");
+        let error = consumer.read_to(SHARD, consumer.question(), 133).await.expect_err("nothing was read yet");
+        assert!(error.to_string().contains("in time"), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mark_at_the_end_is_believed() {
+        let consumer = deaf();
+        consumer.assign(SHARD, 133);
+        given(&consumer, Some(0)).await;
+        consumer.given.set([(SHARD, given::Shard { next: 0, all_before: 133 })].into());
+        assert_eq!(consumer.read_to(SHARD, consumer.question(), 133).await.ok(), Some(0));
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use saga_model::state::Kind;
+use saga_model::state::{Failure, Kind};
 use sqlx::{FromRow, PgPool, Row as _};
 use uuid::Uuid;
 
@@ -28,7 +28,9 @@ ON CONFLICT (saga_id, step) DO UPDATE SET \
     unsettled = CASE WHEN excluded.status = 5 THEN l.unsettled ELSE true END, \
     claim = $5, \
     lease_until = (extract(epoch FROM clock_timestamp()) * 1000000)::int8 + $6, \
-    undo_round = greatest(l.undo_round, excluded.undo_round) \
+    undo_round = greatest(l.undo_round, excluded.undo_round), \
+    error_code = CASE WHEN excluded.status = 0 AND l.status <> 0 THEN NULL ELSE l.error_code END, \
+    error_message = CASE WHEN excluded.status = 0 AND l.status <> 0 THEN NULL ELSE l.error_message END \
 WHERE CASE WHEN excluded.status = 0 \
     THEN (l.status = 0 AND excluded.round >= l.round AND (l.claim = $5 OR \
             l.lease_until <= (extract(epoch FROM clock_timestamp()) * 1000000)::int8)) \
@@ -37,7 +39,7 @@ WHERE CASE WHEN excluded.status = 0 \
             l.lease_until <= (extract(epoch FROM clock_timestamp()) * 1000000)::int8)) \
         OR l.status IN (1, 2) \
         OR (l.status = 4 AND excluded.undo_round > l.undo_round) END \
-RETURNING saga_id, step, round, status, unsettled, trace, xmax = 0 AS fresh";
+RETURNING saga_id, step, round, status, unsettled, trace, xmax = 0 AS fresh, error_code, error_message";
 
 const READ: &str = "\
 SELECT l.round, l.status, l.unsettled, l.claim, l.lease_until, l.undo_round, l.undone, l.output, l.error_code, \
@@ -47,8 +49,11 @@ JOIN worker_ledger l ON l.saga_id = q.saga_id AND l.step = q.step";
 
 const RECORD: &str = "\
 UPDATE worker_ledger l SET status = coalesce(r.status, l.status), unsettled = l.unsettled AND r.status IS NULL, \
-    lease_until = 0, undone = r.undone, output = r.output, error_code = r.error_code, \
-    error_message = r.error_message, trace = coalesce(r.trace, l.trace) \
+    lease_until = CASE WHEN r.status IS NULL AND r.error_code IS NOT NULL THEN l.lease_until ELSE 0 END, \
+    undone = r.undone, output = r.output, \
+    error_code = CASE WHEN r.status IS NULL THEN coalesce(r.error_code, l.error_code) ELSE r.error_code END, \
+    error_message = CASE WHEN r.status IS NULL THEN coalesce(r.error_message, l.error_message) ELSE r.error_message END, \
+    trace = coalesce(r.trace, l.trace) \
 FROM (SELECT unnest($1::uuid[]) AS saga_id, unnest($2::text[]) AS step, unnest($3::int2[]) AS status, \
     unnest($4::bool[]) AS undone, unnest($5::text[]) AS output, unnest($6::text[]) AS error_code, \
     unnest($7::text[]) AS error_message, unnest($8::text[]) AS trace) AS r \
@@ -101,7 +106,12 @@ fn claimed(row: &sqlx::postgres::PgRow, question: &Question) -> Result<Judgement
         Some(Status::Tombstone) => Judgement::Answer(undone(false)),
         Some(Status::Undoing) => Judgement::Undo { settle: unsettled.then_some(round), trace: row.try_get(5)? },
         Some(Status::Running) if round < question.key.round => Judgement::Settle { round },
-        Some(Status::Running) => Judgement::Act { repeated: !fresh },
+        Some(Status::Running) => match row.try_get::<Option<String>, _>(7)? {
+            Some(code) => Judgement::Refuse {
+                why: Failure { code, message: row.try_get::<Option<String>, _>(8)?.unwrap_or_default() },
+            },
+            None => Judgement::Act { repeated: !fresh },
+        },
         Some(Status::Succeeded | Status::Rejected | Status::UndoRefused) | None => {
             return Err(Trouble::Poison(format!("a claim left worker_ledger in state {status}")));
         }
@@ -188,6 +198,9 @@ impl<'a> Columns<'a> {
             }
             Ending::Undone { was_there } => {
                 Self { status: Some(Status::Tombstone), undone: *was_there, ..Self::default() }
+            }
+            Ending::Refusing(error) => {
+                Self { error: Some((error.code.as_str(), error.message.as_str())), ..Self::default() }
             }
             Ending::UndoRefused(error) => {
                 let error = Some((error.code.as_str(), error.message.as_str()));

@@ -69,9 +69,10 @@ impl Position {
         if offset <= 0 { Offset::Beginning } else { Offset::Offset(offset) }
     }
 
-    /// Whether a partition that ends at `end` cannot be the one that was read: it lacks the last message that we have.
+    /// Whether a partition that ends at `end` cannot be the one that was read: it lacks the last message that we have,
+    /// or ends before the place that was stored.
     pub(super) fn is_beyond(&self, end: i64) -> bool {
-        self.last.is_some_and(|last| end <= last.offset)
+        self.last.map_or(end < self.next, |last| end <= last.offset)
     }
 
     /// There is reason to think that the topic may be another one now. Whether it has to be read from
@@ -151,7 +152,8 @@ mod tests {
         let position = read_to(5);
         assert!(position.is_beyond(5));
         assert!(!position.is_beyond(6), "it may be the same");
-        assert!(!Position::at(5).is_beyond(0), "nothing was read of it");
+        assert!(Position::at(5).is_beyond(4), "it was read to there before, by somebody");
+        assert!(!Position::at(5).is_beyond(5), "it may be the same");
     }
 
     #[test]
