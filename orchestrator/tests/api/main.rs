@@ -9,6 +9,7 @@ mod corridor;
 mod dead_letters;
 mod errors;
 mod fire;
+mod held;
 mod idempotency;
 mod orders;
 mod sagas;

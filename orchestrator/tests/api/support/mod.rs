@@ -8,7 +8,7 @@ mod spy;
 mod steps;
 
 pub use client::{Client, Reply, Wrong, codes};
-pub use server::{Options, Server};
+pub use server::{Options, POLICY, Server};
 pub use steps::{Steps, keyed, request, success};
 
 pub type Json = serde_json::Value;
