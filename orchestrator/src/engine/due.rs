@@ -19,6 +19,10 @@ const MAX_DUE: usize = 2_048;
 /// How long (in microseconds) a deadline waits for a reply partition to be read: it counts, broker or not.
 const DEADLINE_PATIENCE: i64 = 5_000_000;
 
+/// What a reply partition held when its end was named has been given out by then, and is soon applied. If not after so
+/// long (in microseconds), the topic is another one now, and its end is asked for again.
+const APPLIED_WITHIN: i64 = 15_000_000;
+
 /// A command that waits for a worker no longer than this (in microseconds) is on its way.
 const ORDINARY_WAIT: i64 = 1_000_000;
 
@@ -60,9 +64,9 @@ impl Core {
     fn replies_read_since(&mut self, shard: ShardId, due: Micros, now: Micros, ask: &mut Vec<(ShardId, u64)>) -> bool {
         let Some(owned) = self.shards.get_mut(&shard) else { return false };
         match owned.barrier {
-            Barrier::Known { asked_at, end } if due <= asked_at => owned.reply_next >= end,
+            Barrier::Known { asked_at, end } if due <= asked_at && owned.reply_next >= end => true,
+            Barrier::Known { asked_at, end } if owned.reply_next < end && now.since(asked_at) < APPLIED_WITHIN => false,
             // A timer that fell due later waits for the next barrier.
-            Barrier::Known { end, .. } if owned.reply_next < end => false,
             Barrier::Known { .. } | Barrier::None => {
                 owned.barrier = Barrier::Asked { at: now };
                 ask.push((shard, owned.epoch));

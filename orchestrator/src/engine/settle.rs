@@ -6,7 +6,7 @@ use saga_model::ids::ShardId;
 use saga_model::state::{CommandRef, WakeUp};
 use saga_model::{Definition, Micros, SagaId};
 
-use super::core::{Core, OwnedShard};
+use super::core::{Barrier, Core, OwnedShard};
 use super::departure::{Departure, Leaving, left_out};
 use super::draft::{Draft, PassedOn};
 use super::messages;
@@ -69,6 +69,10 @@ impl Core {
     pub fn note_read(&mut self, read: &ReplyMarks) {
         for (shard, next) in read {
             if let Some(owned) = self.shards.get_mut(shard) {
+                // The topic was made anew: an end that was named before is of another one.
+                if *next < owned.reply_next && matches!(owned.barrier, Barrier::Known { .. }) {
+                    owned.barrier = Barrier::None;
+                }
                 owned.reply_next = *next;
             }
         }

@@ -127,6 +127,28 @@ async fn a_turn_of_which_only_a_part_is_stored_will_be_read_again() {
 }
 
 #[tokio::test]
+async fn timers_do_not_wait_for_the_end_of_a_topic_that_was_made_anew() {
+    let mut steps = Steps::new(1).await;
+    let saga = steps.started(1).await[0].saga_id;
+    let garbage = |times| vec![b"no reply".to_vec(); times];
+    steps.read(0, garbage(5)).await;
+    steps.bus.replies_end(0, 9);
+    steps.pass(Duration::from_secs(3_601));
+    for _ in 0..3 {
+        steps.turn().await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(steps.status(saga).await, "RUNNING", "an answer may be there to be read");
+    steps.bus.replies_end(0, 1);
+    steps.read(0, garbage(1)).await;
+    for _ in 0..3 {
+        steps.turn().await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(steps.status(saga).await, "COMPENSATING");
+}
+
+#[tokio::test]
 async fn a_deadline_counts_though_the_broker_says_nothing() {
     let mut steps = Steps::new(1).await;
     let saga = steps.started(1).await[0].saga_id;

@@ -130,6 +130,11 @@ impl TestBus {
         self.state.lock().unwrap().kept_back.get_or_insert_default();
     }
 
+    /// The reply partition is another one now, and ends there.
+    pub fn replies_end(&self, partition: u16, end: i64) {
+        self.state.lock().unwrap().ends.insert(("saga.replies".to_owned(), i32::from(partition)), end);
+    }
+
     /// Acknowledges all that was not.
     pub fn give_acks(&self) {
         let acks = self.state.lock().unwrap().kept_back.take();

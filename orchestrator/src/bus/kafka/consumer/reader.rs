@@ -78,7 +78,11 @@ impl Reader {
                     self.stop(shard);
                 }
             }
-            Change::Doubt(shard, end) => self.doubt(shard, Some(end)),
+            Change::Doubt(shard, end) => {
+                self.doubt(shard, Some(end));
+                // Said again: a look that was under way may have spoken of the old one meanwhile.
+                self.given.anew(shard);
+            }
             // It takes a client some seconds to say how far it is; whoever asked before it was made knows nothing of it.
             Change::Deaf(_) if self.made.elapsed() < PROBATION => {}
             Change::Deaf(shard) => {
