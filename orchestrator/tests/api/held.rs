@@ -7,7 +7,6 @@ use saga_model::definition::Policy;
 use saga_model::micros::Millis;
 use saga_model::state::{Kind, Outcome};
 use saga_model::wire::command::Command;
-use serde_json::Value as Json;
 
 use crate::support::{Options, POLICY, Server, order};
 
@@ -26,24 +25,16 @@ async fn unanswered(step_attempts: u32) -> (Server, String) {
 /// The command of an attempt at the charge, once it is sent.
 async fn sent(server: &Server, kind: Kind, attempt: u32) -> Command {
     let is_it = |command: &Command| command.step == CHARGE && command.kind == kind && command.attempt == attempt;
-    let sent = async {
-        loop {
-            match server.bus.commands().into_iter().find(is_it) {
-                Some(command) => return command,
-                None => tokio::time::sleep(Duration::from_millis(1)).await,
-            }
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), sent).await.expect("it is sent")
+    tokio::time::timeout(Duration::from_secs(30), server.bus.command(is_it)).await.expect("it is sent")
 }
 
-/// The order's saga and its history once `answer` was ignored.
-async fn ignored(server: &Server, id: &str) -> Json {
+/// Waits until the history says that an answer was ignored.
+async fn ignored(server: &Server, id: &str) {
     let history = async {
         loop {
             let events = server.client().get(&format!("/sagas/{id}/history")).await.body["events"].take();
             if events.as_array().unwrap().iter().any(|row| row["type"] == "ReplyIgnored") {
-                return events;
+                return;
             }
         }
     };

@@ -24,6 +24,8 @@ pub struct TestBus {
     state: Mutex<State>,
     arrived: Notify,
     asked: Notify,
+    /// Commands were sent.
+    sent: Notify,
     /// A message by itself has come.
     single: Notify,
     sink: AckSink,
@@ -64,8 +66,8 @@ impl TestBus {
             assigned: BTreeSet::new(),
             replies: VecDeque::new(),
         };
-        let (arrived, asked, single) = (Notify::new(), Notify::new(), Notify::new());
-        Self { state: Mutex::new(state), arrived, asked, single, sink, shards }
+        let [arrived, asked, sent, single] = std::array::from_fn(|_| Notify::new());
+        Self { state: Mutex::new(state), arrived, asked, sent, single, sink, shards }
     }
 
     /// From now on commands are answered so.
@@ -91,6 +93,18 @@ impl TestBus {
     /// Every command that was sent.
     pub fn commands(&self) -> Vec<Command> {
         self.state.lock().unwrap().commands.clone()
+    }
+
+    /// The first command of which `is_it` holds, once it is sent.
+    pub async fn command(&self, is_it: impl Fn(&Command) -> bool) -> Command {
+        loop {
+            let mut sent = std::pin::pin!(self.sent.notified());
+            sent.as_mut().enable();
+            if let Some(command) = self.commands().into_iter().find(&is_it) {
+                return command;
+            }
+            sent.await;
+        }
     }
 
     /// Every message that was sent by itself.
@@ -206,6 +220,7 @@ impl Bus for TestBus {
         drop(state);
         acks.into_iter().for_each(|ack| (self.sink)(ack));
         self.arrived.notify_one();
+        self.sent.notify_waiters();
     }
 
     async fn deliver(&self, message: Message) -> Result<(), Undelivered> {
