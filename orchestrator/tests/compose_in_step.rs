@@ -254,6 +254,8 @@ fn the_broker_is_set_as_natively() {
     }
     // Topics come from `saga migrate` alone, with its number of partitions.
     assert_eq!(properties["auto.create.topics.enable"], "false");
+    let options = kafka.variable("KAFKA_JVM_PERFORMANCE_OPTS");
+    assert!(read("deploy/local/lib/kafka.sh").contains(&format!(" {options} -Xms")), "the broker's JVM: {options}");
 }
 
 #[test]

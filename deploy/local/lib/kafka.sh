@@ -75,8 +75,10 @@ kafka_prepare() {
   kafka_properties "$data" | write_file "$state/kafka.properties"
 }
 
+# The parallel collector: on two cores, the threads of the default one cost a sixth of the broker's time.
 kafka_launch() {
-  spawn kafka "${kafka_java[@]}" -Xms512m -Xmx1g -XX:+ExitOnOutOfMemoryError kafka.Kafka "$state/kafka.properties"
+  spawn kafka "${kafka_java[@]}" -server -XX:+UseParallelGC -Xms512m -Xmx1g -XX:+ExitOnOutOfMemoryError kafka.Kafka \
+    "$state/kafka.properties"
 }
 
 # An open port is not yet a broker: ask for the metadata (key 3, version 1, no topics) and look whether the answer,

@@ -9,6 +9,7 @@ mod load;
 mod memory;
 mod overload;
 mod report;
+mod straw;
 mod system;
 
 use std::time::Duration;
@@ -20,7 +21,7 @@ use load::Pace;
 #[derive(Parser, Debug)]
 #[command(
     name = "saga-bench",
-    after_help = "Examples:\n  deploy/bench                         services, build, run, clean up\n  saga-bench --seconds 60 --window 4000\n  saga-bench --rate 1000                an open loop: latencies at a given load\n  saga-bench --overload 5               then five times what was measured, for ten minutes"
+    after_help = "Examples:\n  deploy/bench                         services, build, run, clean up\n  saga-bench --seconds 60 --window 4000\n  saga-bench --rate 1000                an open loop: latencies at a given load\n  saga-bench --straw                    then the bare pipeline on the same machine, and the ratio\n  saga-bench --overload 5               then five times what was measured, for ten minutes"
 )]
 pub struct Args {
     /// Seconds of load before anything is counted: the broker's JVM needs them
@@ -41,6 +42,9 @@ pub struct Args {
     /// For how many minutes
     #[arg(long, default_value_t = 10, requires = "overload")]
     minutes: u64,
+    /// Afterwards the straw pipeline on the same services, a bare loop without any care, and what part of it is reached
+    #[arg(long, conflicts_with_all = ["rate", "overload"])]
+    straw: bool,
     /// HTTP connections
     #[arg(long, default_value_t = 1_000)]
     connections: usize,
@@ -76,5 +80,10 @@ async fn run(args: &Args) -> anyhow::Result<()> {
         overload::run(&load, &system, times, report::rate(&before, &after), args.minutes).await?;
     }
     load.stop();
-    system.stop()
+    if !args.straw {
+        return system.stop();
+    }
+    let (pattern, services) = (system.pattern().await?, system.services().clone());
+    system.stop()?;
+    straw::run(args, pattern, &services, report::rate(&before, &after)).await
 }

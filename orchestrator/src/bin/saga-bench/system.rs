@@ -10,6 +10,7 @@ use sqlx::{Connection, Row};
 
 use crate::cpu::{self, CpuTimes};
 use crate::memory;
+use crate::straw::Pattern;
 
 /// The processes under load. Dropping it ends them.
 pub struct System {
@@ -19,6 +20,7 @@ pub struct System {
     database_url: String,
     admin_url: String,
     database: String,
+    prefix: String,
     services: BTreeMap<String, u32>,
     logs: PathBuf,
     http: reqwest::Client,
@@ -45,14 +47,14 @@ impl System {
         let id = uuid::Uuid::new_v4().simple().to_string();
         let database = format!("saga_bench_{id}");
         execute(&admin_url, &format!("CREATE DATABASE {database}")).await?;
-        let base = admin_url.rsplit_once('/').context("DATABASE_URL ends with a database")?.0.to_owned();
-        let database_url = format!("{base}/{database}");
+        let database_url = beside(&admin_url, &database)?;
         let address = free_address()?;
         let logs = tempfile::Builder::new().prefix("saga-bench-").tempdir()?.keep();
+        let prefix = format!("b{}.", &id[..12]);
         let env = |http: &str| {
             [
                 ("DATABASE_URL", database_url.clone()),
-                ("KAFKA_TOPIC_PREFIX", format!("b{}.", &id[..12])),
+                ("KAFKA_TOPIC_PREFIX", prefix.clone()),
                 ("HTTP_ADDR", http.to_owned()),
                 ("INVENTORY_DEFAULT_STOCK", "1000000".to_owned()),
                 ("LOG_FORMAT", "json".to_owned()),
@@ -70,7 +72,7 @@ impl System {
         let services = service_pids();
         // The server closes what was idle for a minute, just when it is used again.
         let http = reqwest::Client::builder().pool_max_idle_per_host(0).build()?;
-        let system = Self { serve, workers, address, database_url, admin_url, database, services, logs, http };
+        let system = Self { prefix, serve, workers, address, database_url, admin_url, database, services, logs, http };
         system.ready(&worker_address).await?;
         system.ready(&system.address).await?;
         Ok(system)
@@ -90,6 +92,16 @@ impl System {
             }
         }
         bail!("{address} does not become ready; see {}", self.logs.display())
+    }
+
+    /// The services' processes, by name.
+    pub fn services(&self) -> &BTreeMap<String, u32> {
+        &self.services
+    }
+
+    /// What an order of the run was stored and sent as.
+    pub async fn pattern(&self) -> anyhow::Result<Pattern> {
+        Pattern::of(&self.database_url, &self.admin_url, &self.prefix).await
     }
 
     /// Sagas that have ended since the start of `saga serve`.
@@ -184,7 +196,13 @@ fn variable(name: &str) -> anyhow::Result<String> {
     std::env::var(name).with_context(|| format!("{name} is not set: run deploy/bench, or deploy/local/services up"))
 }
 
-async fn execute(url: &str, statement: &str) -> anyhow::Result<()> {
+/// The address of another database of the same server.
+pub fn beside(url: &str, database: &str) -> anyhow::Result<String> {
+    let (server, _) = url.rsplit_once('/').context("DATABASE_URL ends with a database")?;
+    Ok(format!("{server}/{database}"))
+}
+
+pub async fn execute(url: &str, statement: &str) -> anyhow::Result<()> {
     let mut sql = sqlx::PgConnection::connect(url).await.context("Postgres does not answer")?;
     sqlx::query(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut sql).await?;
     Ok(())
