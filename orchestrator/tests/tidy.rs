@@ -48,7 +48,7 @@ fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
 fn a_library_is_named_in_one_place() {
     let source = root().join("orchestrator/src");
     let places = [
-        ("rdkafka", vec!["bus/kafka"]),
+        ("rdkafka", vec!["bus/kafka", "bin"]),
         ("sqlx", vec!["store", "bin"]),
         ("sea_orm", vec!["store", "app"]),
         ("axum", vec!["http", "app"]),

@@ -130,6 +130,16 @@ pub struct Progress {
 #[error("the message bus does not answer: {0}")]
 pub struct BusError(pub String);
 
+/// Where the replies of a shard end is not known.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NoReplyEnd {
+    /// They ended further on before. What is there now is read from its beginning: ask again.
+    #[error("the topic of the replies was made anew, and ends at {end}")]
+    MadeAnew { end: i64 },
+    #[error(transparent)]
+    Unknown(#[from] BusError),
+}
+
 #[async_trait]
 pub trait Bus: Send + Sync + 'static {
     /// Hands messages over; never waits, and repeats until the broker has each (one that is away is waited for).
@@ -161,7 +171,10 @@ pub trait Bus: Send + Sync + 'static {
     /// dealt with, nothing is left that was there when this was asked. Of a shard whose replies are read, it is known
     /// when they have been given out, and so it may take a moment. (It is not always the offset that the next message
     /// gets: the last ones may be no messages, or deleted.)
-    async fn reply_end(&self, shard: ShardId) -> Result<i64, BusError>;
+    ///
+    /// # Errors
+    /// See [`NoReplyEnd`].
+    async fn reply_end(&self, shard: ShardId) -> Result<i64, NoReplyEnd>;
 
     /// How far the workers of a command topic have come, for every partition, as the broker says now.
     async fn progress(&self, topic: &str) -> Result<Vec<Progress>, BusError>;

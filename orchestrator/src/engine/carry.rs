@@ -84,7 +84,7 @@ impl CommitLoop {
                 Err(StoreError::Refused(why)) => self.split(part, &why, &mut parts),
             }
         }
-        self.core.note_read(&read);
+        self.core.note_read(&read, self.parts.clock.now());
     }
 
     /// Claims and mints the submissions; the withdrawn ones leave.

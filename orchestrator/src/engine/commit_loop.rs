@@ -17,7 +17,7 @@ use super::inbox::Inbox;
 use super::meters::Meters;
 use super::settle::ReplyMarks;
 use super::watchers::Watchers;
-use crate::bus::{Ack, AckSink, Bus};
+use crate::bus::{Ack, AckSink, Bus, NoReplyEnd};
 use crate::store::{Committed, Store};
 
 /// Marks that moved are stored after this many microseconds if no transition takes them along.
@@ -152,7 +152,9 @@ impl CommitLoop {
                 self.parts.bus.send(send);
                 let _ = done.send(()); // whoever looked may have ended
             }
-            Control::ReplyEnd { shard, epoch, end } => self.core.note_reply_end(shard, epoch, end),
+            Control::ReplyEnd { shard, epoch, end } => {
+                self.core.note_reply_end(shard, epoch, end, self.parts.clock.now());
+            }
         }
     }
 
@@ -202,7 +204,7 @@ impl CommitLoop {
         let (bus, inbox) = (self.parts.bus.clone(), self.parts.inbox.clone());
         tokio::spawn(async move {
             let end = bus.reply_end(shard).await;
-            if end.is_err() {
+            if matches!(end, Err(NoReplyEnd::Unknown(_))) {
                 tokio::time::sleep(IDLE).await;
             }
             inbox.control(Control::ReplyEnd { shard, epoch, end });

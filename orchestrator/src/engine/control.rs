@@ -3,7 +3,7 @@
 use saga_model::ids::ShardId;
 use tokio::sync::oneshot;
 
-use crate::bus::{BusError, Progress};
+use crate::bus::{NoReplyEnd, Progress};
 use crate::store::rows::{HistoryRow, SagaRecord, ShardGrant};
 
 /// Something that the loop has to know.
@@ -19,7 +19,7 @@ pub enum Control {
     /// after all that was known at this one.
     Progress { topic: String, progress: Vec<Progress>, done: oneshot::Sender<()> },
     /// The end of a shard's reply partition, as its owner of this epoch asked for it.
-    ReplyEnd { shard: ShardId, epoch: u64, end: Result<i64, BusError> },
+    ReplyEnd { shard: ShardId, epoch: u64, end: Result<i64, NoReplyEnd> },
 }
 
 /// A shard as its new owner finds it.

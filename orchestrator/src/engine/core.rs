@@ -69,6 +69,8 @@ pub enum Barrier {
     Known {
         asked_at: Micros,
         end: i64,
+        /// When it was named, or replies were last applied since.
+        moved_at: Micros,
     },
 }
 

@@ -1,17 +1,19 @@
 //! What falls due: timers become inputs, looks at the broker become timers.
 
+use std::collections::BTreeSet;
+
 use saga_model::Micros;
 use saga_model::event::{Actor, Event};
 use saga_model::ids::ShardId;
 use saga_model::state::{CommandRef, WakeUp};
 
-use super::core::{Barrier, Core};
+use super::core::{Barrier, Core, OwnedShard};
 use super::input::Input;
 use super::messages;
 use super::settle::push;
 use super::taken::Waiting;
 use super::timers::TimerKind;
-use crate::bus::{Ack, BusError, MadeOf, Outgoing, Progress};
+use crate::bus::{Ack, MadeOf, NoReplyEnd, Outgoing, Progress};
 
 /// Timers that one turn fires at most.
 const MAX_DUE: usize = 2_048;
@@ -19,9 +21,12 @@ const MAX_DUE: usize = 2_048;
 /// How long (in microseconds) a deadline waits for a reply partition to be read: it counts, broker or not.
 const DEADLINE_PATIENCE: i64 = 5_000_000;
 
-/// What a reply partition held when its end was named has been given out by then, and is soon applied. If not after so
-/// long (in microseconds), the topic is another one now, and its end is asked for again.
+/// What a reply partition held when its end was named has been given out by then, and is soon applied. If for so long
+/// (in microseconds) none of it is, the topic is another one now, and its end is asked for again.
 const APPLIED_WITHIN: i64 = 15_000_000;
+
+/// The same (in microseconds) though some replies are applied all the time: they may be of another topic.
+const ALL_APPLIED_WITHIN: i64 = 300_000_000;
 
 /// A command that waits for a worker no longer than this (in microseconds) is on its way.
 const ORDINARY_WAIT: i64 = 1_000_000;
@@ -39,17 +44,31 @@ impl Core {
     /// shard has been read up to an end seen after it fell due; the saga's deadline not for ever.
     pub fn due(&mut self, now: Micros) -> Due {
         let mut due = Due::default();
-        let candidates: Vec<_> = self.timers.due(now).take(MAX_DUE).collect();
-        for (at, saga, kind) in candidates {
-            let Some(live) = self.sagas.get(&saga) else { continue };
-            let shard = live.shard;
-            if kind.yields_to_replies()
-                && !self.replies_read_since(shard, at, now, &mut due.ask_reply_end)
-                && (kind != TimerKind::Deadline || now.since(at) < DEADLINE_PATIENCE)
-            {
-                continue;
+        for kind in TimerKind::ALL {
+            self.due_of(kind, now, &mut due);
+        }
+        due
+    }
+
+    fn due_of(&mut self, kind: TimerKind, now: Micros, due: &mut Due) {
+        // Where one waits, the later ones wait too. They stay in front of those of other shards, so they do not count.
+        let mut waiting = BTreeSet::new();
+        for (at, saga) in self.timers.due(kind, now) {
+            let nothing_fires = kind == TimerKind::NoAnswer && waiting.len() == self.shards.len();
+            if nothing_fires || due.inputs.len() == MAX_DUE {
+                break;
             }
             let Some(live) = self.sagas.get(&saga) else { continue };
+            if kind.yields_to_replies() {
+                let shard = live.shard;
+                let owned = self.shards.get_mut(&shard).filter(|_| !waiting.contains(&shard));
+                if !owned.is_some_and(|owned| owned.replies_read_since(shard, at, now, &mut due.ask_reply_end)) {
+                    waiting.insert(shard);
+                    if kind != TimerKind::Deadline || now.since(at) < DEADLINE_PATIENCE {
+                        continue;
+                    }
+                }
+            }
             let event = match (kind, live.record.saga.wake_up(&live.definition)) {
                 (TimerKind::Deadline, _) => Event::DeadlinePassed,
                 (TimerKind::Backoff, Some(WakeUp::Backoff { command, .. })) => Event::BackoffOver(command),
@@ -58,32 +77,20 @@ impl Core {
             };
             due.inputs.push(Input::Internal { saga, event, actor: Actor::Timer });
         }
-        due
-    }
-
-    fn replies_read_since(&mut self, shard: ShardId, due: Micros, now: Micros, ask: &mut Vec<(ShardId, u64)>) -> bool {
-        let Some(owned) = self.shards.get_mut(&shard) else { return false };
-        match owned.barrier {
-            Barrier::Known { asked_at, end } if due <= asked_at && owned.reply_next >= end => true,
-            Barrier::Known { asked_at, end } if owned.reply_next < end && now.since(asked_at) < APPLIED_WITHIN => false,
-            // A timer that fell due later waits for the next barrier.
-            Barrier::Known { .. } | Barrier::None => {
-                owned.barrier = Barrier::Asked { at: now };
-                ask.push((shard, owned.epoch));
-                false
-            }
-            Barrier::Asked { .. } => false,
-        }
     }
 
     /// The end of a reply partition that was asked for.
-    pub fn note_reply_end(&mut self, shard: ShardId, epoch: u64, end: Result<i64, BusError>) {
+    pub fn note_reply_end(&mut self, shard: ShardId, epoch: u64, end: Result<i64, NoReplyEnd>, now: Micros) {
         // One that was asked for before the shard was taken again says nothing about a question of now.
-        if let Some(owned) = self.shards.get_mut(&shard).filter(|owned| owned.epoch == epoch)
-            && let Barrier::Asked { at } = owned.barrier
+        let Some(owned) = self.shards.get_mut(&shard).filter(|owned| owned.epoch == epoch) else { return };
+        if let Err(NoReplyEnd::MadeAnew { end }) = end
+            && owned.reply_next > end
         {
+            owned.reply_next = 0; // of another topic: nothing of this one was applied
+        }
+        if let Barrier::Asked { at } = owned.barrier {
             owned.barrier = match end {
-                Ok(end) => Barrier::Known { asked_at: at, end },
+                Ok(end) => Barrier::Known { asked_at: at, end, moved_at: now },
                 Err(_) => Barrier::None, // asked again at the next turn
             };
         }
@@ -150,6 +157,30 @@ impl Core {
         {
             tracing::debug!(saga.id = %saga, attempt = command.attempt, "A command was lost and is sent again");
             push(send, messages::command(&live.record, &live.definition, command, ticket), saga);
+        }
+    }
+}
+
+impl OwnedShard {
+    /// Whether the replies have been applied up to an end that was asked for when a timer was `due`, or later. If not,
+    /// and nobody has asked, it is to be asked for.
+    fn replies_read_since(&mut self, shard: ShardId, due: Micros, now: Micros, ask: &mut Vec<(ShardId, u64)>) -> bool {
+        match self.barrier {
+            Barrier::Known { asked_at, end, .. } if due <= asked_at && self.reply_next >= end => true,
+            Barrier::Known { asked_at, end, moved_at }
+                if self.reply_next < end
+                    && now.since(moved_at) < APPLIED_WITHIN
+                    && now.since(asked_at) < ALL_APPLIED_WITHIN =>
+            {
+                false
+            }
+            // A timer that fell due later waits for the next barrier.
+            Barrier::Known { .. } | Barrier::None => {
+                self.barrier = Barrier::Asked { at: now };
+                ask.push((shard, self.epoch));
+                false
+            }
+            Barrier::Asked { .. } => false,
         }
     }
 }

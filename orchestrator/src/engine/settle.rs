@@ -66,12 +66,14 @@ impl Core {
     }
 
     /// Takes note of how far replies were read; of those that changed nothing the store learns it by and by.
-    pub fn note_read(&mut self, read: &ReplyMarks) {
+    pub fn note_read(&mut self, read: &ReplyMarks, now: Micros) {
         for (shard, next) in read {
             if let Some(owned) = self.shards.get_mut(shard) {
-                // The topic was made anew: an end that was named before is of another one.
-                if *next < owned.reply_next && matches!(owned.barrier, Barrier::Known { .. }) {
-                    owned.barrier = Barrier::None;
+                match &mut owned.barrier {
+                    // The topic was made anew: an end that was named before is of another one.
+                    Barrier::Known { .. } if *next < owned.reply_next => owned.barrier = Barrier::None,
+                    Barrier::Known { moved_at, .. } => *moved_at = now,
+                    Barrier::Asked { .. } | Barrier::None => {}
                 }
                 owned.reply_next = *next;
             }

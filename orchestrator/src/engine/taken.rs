@@ -29,7 +29,7 @@ pub struct TakenTracker {
 #[derive(Debug, Default)]
 struct Topic {
     partitions: BTreeMap<i32, Queue>,
-    /// Sent by an owner before us: they lie before the end that we see first.
+    /// Sent by an owner before us: they lie before the end that we see first, unless the topic was made anew.
     inherited: Vec<Waiting>,
 }
 
@@ -112,8 +112,12 @@ impl TakenTracker {
         let partitions = u32::try_from(progress.len()).unwrap_or(u32::MAX);
         for waiting in std::mem::take(&mut topic.inherited) {
             let place = partition_of(waiting.saga.to_string().as_bytes(), partitions);
-            if let Some(seen) = progress.iter().find(|seen| u32::try_from(seen.partition) == Ok(place)) {
-                topic.partitions.entry(seen.partition).or_default().push(seen.end - 1, waiting);
+            match progress.iter().find(|seen| u32::try_from(seen.partition) == Ok(place)) {
+                // What was never written to, or to less than the group has finished, is another topic than the one
+                // that it was sent to. If it was sent to this one too, sending it once more is harmless.
+                Some(seen) if seen.end == 0 || seen.committed > Some(seen.end) => look.lost.push(waiting),
+                Some(seen) => topic.partitions.entry(seen.partition).or_default().push(seen.end - 1, waiting),
+                None => {}
             }
         }
         for seen in progress {
@@ -226,6 +230,20 @@ mod tests {
         assert_eq!(tracker.look("t", &seen(0, 9, Some(7)), |_| true).taken, [waiting(9)]);
         tracker.inherited("t", waiting(9));
         assert_eq!(tracker.look("t", &seen(0, 0, None), |_| true).lost, [waiting(9)], "an empty topic holds nothing");
+    }
+
+    #[test]
+    fn an_inherited_command_of_a_topic_that_was_made_anew_is_lost() {
+        for (end, committed) in [(0, None), (0, Some(563)), (6, Some(563))] {
+            let mut tracker = TakenTracker::default();
+            tracker.inherited("t", waiting(9));
+            let look = tracker.look("t", &seen(0, end, committed), |_| true);
+            assert_eq!((look.taken, look.lost), (vec![], vec![waiting(9)]), "end {end}, committed {committed:?}");
+        }
+        let mut tracker = TakenTracker::default();
+        tracker.inherited("t", waiting(9));
+        let expired = seen(7, 7, Some(7));
+        assert_eq!(tracker.look("t", &expired, |_| true).taken, [waiting(9)], "the topic is the same, and old");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use saga_model::{Micros, SagaId};
 
 /// What a timer is for. A saga has at most one of each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TimerKind {
     /// The end of a backoff.
     Backoff,
@@ -16,6 +16,8 @@ pub enum TimerKind {
 }
 
 impl TimerKind {
+    pub const ALL: [Self; 3] = [Self::Backoff, Self::NoAnswer, Self::Deadline];
+
     /// Whether an answer that is already waiting in the reply partition would make this timer moot, so that
     /// it may fire only once that partition has been read.
     pub fn yields_to_replies(self) -> bool {
@@ -26,10 +28,10 @@ impl TimerKind {
     }
 }
 
-/// Timers in order of their time.
+/// Timers, those of each kind in order of their time.
 #[derive(Debug, Default)]
 pub struct Timers {
-    queue: BTreeSet<(Micros, SagaId, TimerKind)>,
+    queues: [BTreeSet<(Micros, SagaId)>; TimerKind::ALL.len()],
     armed: BTreeMap<(SagaId, TimerKind), Micros>,
 }
 
@@ -41,12 +43,13 @@ impl Timers {
         if armed == at {
             return;
         }
+        let queue = &mut self.queues[kind as usize];
         if let Some(armed) = armed {
-            self.queue.remove(&(armed, saga, kind));
+            queue.remove(&(armed, saga));
         }
         match at {
             Some(at) => {
-                self.queue.insert((at, saga, kind));
+                queue.insert((at, saga));
                 self.armed.insert(key, at);
             }
             None => {
@@ -57,7 +60,7 @@ impl Timers {
 
     /// Disarms all timers of a saga.
     pub fn forget(&mut self, saga: SagaId) {
-        for kind in [TimerKind::Backoff, TimerKind::NoAnswer, TimerKind::Deadline] {
+        for kind in TimerKind::ALL {
             self.set(saga, kind, None);
         }
     }
@@ -67,13 +70,14 @@ impl Timers {
         self.armed.get(&(saga, kind)).copied()
     }
 
-    /// The timers due at `now`, in order. They stay armed until their saga changes.
-    pub fn due(&self, now: Micros) -> impl Iterator<Item = (Micros, SagaId, TimerKind)> + '_ {
-        self.queue.iter().copied().take_while(move |(at, _, _)| *at <= now)
+    /// The timers of a kind that are due at `now`, in order. They stay armed until their saga changes.
+    pub fn due(&self, kind: TimerKind, now: Micros) -> impl Iterator<Item = (Micros, SagaId)> + '_ {
+        self.queues[kind as usize].iter().copied().take_while(move |(at, _)| *at <= now)
     }
 
     /// When the first timer after `now` is due.
     pub fn next_after(&self, now: Micros) -> Option<Micros> {
-        self.queue.iter().map(|(at, _, _)| *at).find(|at| *at > now)
+        let after = (Micros(now.0.saturating_add(1)), SagaId::from(uuid::Uuid::nil()));
+        self.queues.iter().filter_map(|queue| queue.range(after..).next()).map(|(at, _)| *at).min()
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use orchestrator::store::StoreError;
 use saga_model::ids::ShardCount;
 
-use crate::support::{Steps, success};
+use crate::support::{Steps, request, success};
 
 #[tokio::test]
 async fn a_turn_that_was_split_has_read_all_its_replies() {
@@ -146,6 +146,81 @@ async fn timers_do_not_wait_for_the_end_of_a_topic_that_was_made_anew() {
         tokio::task::yield_now().await;
     }
     assert_eq!(steps.status(saga).await, "COMPENSATING");
+}
+
+#[tokio::test]
+async fn what_was_applied_of_a_topic_does_not_count_for_the_one_made_anew() {
+    let mut steps = Steps::new(1).await;
+    let saga = steps.started(1).await[0].saga_id;
+    let garbage = |times| vec![b"no reply".to_vec(); times];
+    steps.read(0, garbage(5)).await;
+    steps.bus.replies_made_anew(0, 2);
+    steps.pass(Duration::from_secs(3_601));
+    for _ in 0..5 {
+        steps.turn().await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(steps.status(saga).await, "RUNNING", "of the two that are there, one may be the answer");
+    assert_eq!(steps.store.reply_marks(), [0], "whoever takes the shard now begins at the beginning");
+    steps.read(0, garbage(2)).await;
+    for _ in 0..3 {
+        steps.turn().await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(steps.status(saga).await, "COMPENSATING");
+}
+
+#[tokio::test]
+async fn timers_wait_for_replies_as_long_as_some_are_applied() {
+    let mut steps = Steps::new(1).await;
+    let saga = steps.started(1).await[0].saga_id;
+    steps.look().await;
+    steps.bus.replies_end(0, 4);
+    steps.pass(Duration::from_secs(61));
+    steps.turn().await;
+    tokio::task::yield_now().await;
+    // Whoever asked again would hear of a further end, time and again.
+    steps.bus.replies_end(0, 40);
+    for read in 1..=4 {
+        assert_eq!(steps.revision(saga).await, 1, "not all was applied");
+        steps.read(0, vec![b"no reply".to_vec(); read]).await;
+        for _ in 0..3 {
+            steps.turn().await;
+            tokio::task::yield_now().await;
+        }
+        steps.pass(Duration::from_secs(14));
+    }
+    assert_eq!(steps.revision(saga).await, 2, "the attempt has failed");
+}
+
+#[tokio::test]
+async fn timers_of_a_shard_whose_replies_are_not_read_hold_up_no_other_shard() {
+    let mut steps = Steps::new(2).await;
+    const SAGAS: usize = 5_000; // more than 2,048 in each shard
+    let asked = steps.begin(vec![request("{}"); SAGAS]);
+    while steps.bus.commands().len() < SAGAS {
+        tokio::task::yield_now().await;
+        steps.turn().await;
+    }
+    for started in asked {
+        started.await.unwrap().unwrap();
+    }
+    steps.bus.replies_end(0, 9);
+    steps.pass(Duration::from_secs(3_601));
+    for _ in 0..8 {
+        steps.turn().await;
+        tokio::task::yield_now().await;
+    }
+    let (mut waiting, mut ended) = (0, 0);
+    for command in steps.bus.commands().iter().take(SAGAS) {
+        let shard = command.saga_id.slot().shard(ShardCount::new(2).unwrap());
+        match (shard.0, steps.status(command.saga_id).await) {
+            (0, "RUNNING") => waiting += 1,
+            (1, "COMPENSATING") => ended += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(waiting > 2_048 && ended > 2_048, "{waiting} wait, {ended} went on");
 }
 
 #[tokio::test]

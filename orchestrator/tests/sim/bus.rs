@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use orchestrator::bus::{Ack, AckSink, Bus, BusError, Incoming, Outgoing, Progress, Ticket, Undelivered, topics};
+use orchestrator::bus::{
+    Ack, AckSink, Bus, BusError, Incoming, NoReplyEnd, Outgoing, Progress, Ticket, Undelivered, topics,
+};
 use orchestrator::engine::Acks;
 use saga_model::ids::ShardId;
 use service::kafka::topics::ORDER_CONFIRMED;
@@ -214,9 +216,9 @@ impl Bus for SimBus {
         std::future::pending().await
     }
 
-    async fn reply_end(&self, shard: ShardId) -> Result<i64, BusError> {
+    async fn reply_end(&self, shard: ShardId) -> Result<i64, NoReplyEnd> {
         if self.ground.hit(Fault::BrokerSilent) {
-            return Err(BusError("it says nothing".to_owned()));
+            return Err(BusError("it says nothing".to_owned()).into());
         }
         let asked_at = self.life.now();
         let end = if self.ground.has(Bug::TimersWaitForNobody) { 0 } else { self.ground.net().reply_end(shard) };

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use self::given::Given;
 use self::reader::Reader;
 use super::topics::Mender;
-use crate::bus::{BusError, Incoming};
+use crate::bus::{BusError, Incoming, NoReplyEnd};
 
 /// How long reading may take to come to the end.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -29,10 +29,20 @@ pub(super) struct Consumer {
     given: Arc<Given>,
     questions: AtomicU64,
     /// The ends that the broker named, with the number of the question, to see one that goes back. Where reading begins
-    /// counts as one that was named just before.
+    /// counts as one that was named just before; and whoever has read so far need not have asked.
     ends: Mutex<BTreeMap<ShardId, (u64, i64)>>,
     /// Held by the one task that reads.
     reader: tokio::sync::Mutex<Reader>,
+}
+
+/// A question where a partition ends.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Question {
+    shard: ShardId,
+    /// They are answered in the order of their numbers.
+    number: u64,
+    /// Behind which offset was read when it was asked.
+    read: i64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,9 +95,10 @@ impl Consumer {
         self.change(Change::Unassign(shard));
     }
 
-    /// A number for a question where a partition ends; they are answered in the order of their numbers.
-    pub(super) fn question(&self) -> u64 {
-        self.questions.fetch_add(1, Ordering::Relaxed)
+    /// Before somebody asks the broker where a partition ends.
+    pub(super) fn question(&self, shard: ShardId) -> Question {
+        let number = self.questions.fetch_add(1, Ordering::Relaxed);
+        Question { shard, number, read: self.given.next(shard).unwrap_or(0) }
     }
 
     /// The broker says that the partition ends at `end`. Waits until what is before has been given out, and returns
@@ -95,29 +106,31 @@ impl Consumer {
     ///
     /// # Errors
     /// If it takes too long, or if the partition ended further on before.
-    pub(super) async fn read_to(&self, shard: ShardId, question: u64, end: i64) -> Result<i64, BusError> {
-        if self.goes_back(shard, question, end) {
+    pub(super) async fn read_to(&self, question: Question, end: i64) -> Result<i64, NoReplyEnd> {
+        let shard = question.shard;
+        if self.goes_back(question, end) {
             self.given.anew(shard);
             self.change(Change::Doubt(shard, end));
-            return Err(BusError(format!("the topic of the replies of shard {shard} was made anew: ask again")));
+            return Err(NoReplyEnd::MadeAnew { end });
         }
         let stood_at = self.given.next(shard);
         let given = self.given.all_before(shard, end, PATIENCE).await;
         if given.is_none() && stood_at.is_some() && self.given.next(shard) == stood_at {
             self.change(Change::Deaf(shard));
         }
-        given.ok_or_else(|| BusError(format!("the replies of shard {shard} were not read to their end in time")))
+        let late = || BusError(format!("the replies of shard {shard} were not read to their end in time"));
+        given.ok_or_else(|| late().into())
     }
 
-    fn goes_back(&self, shard: ShardId, question: u64, end: i64) -> bool {
+    fn goes_back(&self, Question { shard, number, read }: Question, end: i64) -> bool {
         let mut ends = lock(&self.ends);
         match ends.get(&shard) {
             // Asked before what we know: it may be of the time before, too.
-            Some((last, _)) if question <= *last => false,
+            Some((last, _)) if number <= *last => false,
             known => {
-                let goes_back = known.is_some_and(|(_, before)| end < *before);
-                ends.insert(shard, (question, end));
-                goes_back
+                let before = known.map_or(0, |(_, before)| *before).max(read);
+                ends.insert(shard, (number, end));
+                end < before
             }
         }
     }
@@ -193,16 +206,29 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_mark_behind_the_end_is_of_another_topic_and_nothing_before_it_counts_as_read() {
         let consumer = deaf();
-        let before = consumer.question();
+        let before = consumer.question(SHARD);
         consumer.assign(SHARD, 1859);
         given(&consumer, Some(0)).await;
         // What the library says of a partition that it has not read: that it stands where it was told to begin.
         let told = given::Shard { next: 0, all_before: 1859 };
         consumer.given.set([(SHARD, told)].into());
-        assert_eq!(consumer.read_to(SHARD, before, 133).await.ok(), Some(0), "it was asked before the shard was ours");
-        let error = consumer.read_to(SHARD, consumer.question(), 133).await.expect_err("another topic");
+        assert_eq!(consumer.read_to(before, 133).await.ok(), Some(0), "it was asked before the shard was ours");
+        let error = consumer.read_to(consumer.question(SHARD), 133).await.expect_err("another topic");
         assert!(error.to_string().contains("made anew"), "{error}");
-        let error = consumer.read_to(SHARD, consumer.question(), 133).await.expect_err("nothing was read yet");
+        let error = consumer.read_to(consumer.question(SHARD), 133).await.expect_err("nothing was read yet");
+        assert!(error.to_string().contains("in time"), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_read_of_a_topic_is_not_the_end_of_another_one() {
+        let consumer = deaf();
+        consumer.assign(SHARD, 0);
+        given(&consumer, Some(0)).await;
+        // It has read on since, and nobody has asked where it ends.
+        consumer.given.set([(SHARD, given::Shard { next: 1000, all_before: 1000 })].into());
+        let error = consumer.read_to(consumer.question(SHARD), 50).await.expect_err("another topic");
+        assert!(error.to_string().contains("made anew"), "{error}");
+        let error = consumer.read_to(consumer.question(SHARD), 50).await.expect_err("nothing was read yet");
         assert!(error.to_string().contains("in time"), "{error}");
     }
 
@@ -212,6 +238,6 @@ mod tests {
         consumer.assign(SHARD, 133);
         given(&consumer, Some(0)).await;
         consumer.given.set([(SHARD, given::Shard { next: 0, all_before: 133 })].into());
-        assert_eq!(consumer.read_to(SHARD, consumer.question(), 133).await.ok(), Some(0));
+        assert_eq!(consumer.read_to(consumer.question(SHARD), 133).await.ok(), Some(0));
     }
 }

@@ -22,7 +22,7 @@ use self::names::Names;
 use self::producer::Producer;
 pub use self::single::Single;
 use self::topics::Mender;
-use super::{AckSink, Bus, BusError, Incoming, Message, Outgoing, Progress, Undelivered};
+use super::{AckSink, Bus, BusError, Incoming, Message, NoReplyEnd, Outgoing, Progress, Undelivered};
 
 /// What a Kafka bus has to know.
 #[derive(Debug, Clone)]
@@ -120,10 +120,10 @@ impl Bus for KafkaBus {
         self.consumer.next().await
     }
 
-    async fn reply_end(&self, shard: ShardId) -> Result<i64, BusError> {
-        let question = self.consumer.question();
+    async fn reply_end(&self, shard: ShardId) -> Result<i64, NoReplyEnd> {
+        let question = self.consumer.question(shard);
         let end = self.replies_look.end(self.replies.clone(), i32::from(shard.0)).await?;
-        self.consumer.read_to(shard, question, end).await
+        self.consumer.read_to(question, end).await
     }
 
     async fn progress(&self, topic: &str) -> Result<Vec<Progress>, BusError> {

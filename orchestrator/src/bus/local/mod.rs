@@ -20,7 +20,9 @@ use workers::transport::{Delivery, Position};
 use self::log::Log;
 use self::topic::Topic;
 use super::unacked::Unacked;
-use super::{Ack, AckSink, Bus, BusError, Class, Incoming, Message, Outgoing, Progress, Undelivered, topics};
+use super::{
+    Ack, AckSink, Bus, BusError, Class, Incoming, Message, NoReplyEnd, Outgoing, Progress, Undelivered, topics,
+};
 
 /// See [`Bus`]. All topics have as many partitions as there are shards.
 pub struct LocalBus {
@@ -171,7 +173,7 @@ impl Bus for LocalBus {
         }
     }
 
-    async fn reply_end(&self, shard: ShardId) -> Result<i64, BusError> {
+    async fn reply_end(&self, shard: ShardId) -> Result<i64, NoReplyEnd> {
         Ok(self.lock().replies.entry(shard).or_default().end())
     }
 

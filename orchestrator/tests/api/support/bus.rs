@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use orchestrator::bus::topics::REPLIES;
-use orchestrator::bus::{Ack, AckSink, Bus, BusError, Class, Incoming, Message, Outgoing, Progress, Undelivered};
+use orchestrator::bus::{
+    Ack, AckSink, Bus, BusError, Class, Incoming, Message, NoReplyEnd, Outgoing, Progress, Undelivered,
+};
 use saga_model::ids::{ShardCount, ShardId};
 use saga_model::json::RawJson;
 use saga_model::state::{Failure, Kind, Outcome};
@@ -47,6 +49,8 @@ struct State {
     /// Acknowledgements of these are kept back.
     kept_back: Option<Vec<Ack>>,
     ends: BTreeMap<(String, i32), i64>,
+    /// Partitions that were made anew, and nobody was told.
+    made_anew: BTreeMap<ShardId, i64>,
     assigned: BTreeSet<ShardId>,
     replies: VecDeque<(ShardId, Incoming)>,
 }
@@ -63,6 +67,7 @@ impl TestBus {
             others: Vec::new(),
             kept_back: None,
             ends: BTreeMap::new(),
+            made_anew: BTreeMap::new(),
             assigned: BTreeSet::new(),
             replies: VecDeque::new(),
         };
@@ -147,6 +152,12 @@ impl TestBus {
     /// The reply partition is another one now, and ends there.
     pub fn replies_end(&self, partition: u16, end: i64) {
         self.state.lock().unwrap().ends.insert(("saga.replies".to_owned(), i32::from(partition)), end);
+    }
+
+    /// The same, and whoever asks next is told so.
+    pub fn replies_made_anew(&self, partition: u16, end: i64) {
+        self.replies_end(partition, end);
+        self.state.lock().unwrap().made_anew.insert(ShardId(partition), end);
     }
 
     /// Acknowledges all that was not.
@@ -266,11 +277,14 @@ impl Bus for TestBus {
         }
     }
 
-    async fn reply_end(&self, shard: ShardId) -> Result<i64, BusError> {
+    async fn reply_end(&self, shard: ShardId) -> Result<i64, NoReplyEnd> {
         if self.state.lock().unwrap().silent {
             std::future::pending::<()>().await;
         }
-        let state = self.state.lock().unwrap();
+        let mut state = self.state.lock().unwrap();
+        if let Some(end) = state.made_anew.remove(&shard) {
+            return Err(NoReplyEnd::MadeAnew { end });
+        }
         Ok(state.ends.get(&("saga.replies".to_owned(), i32::from(shard.0))).copied().unwrap_or_default())
     }
 

@@ -78,6 +78,15 @@ impl Steps {
         self.engine.turns.turn().await;
     }
 
+    /// How far the workers have come is looked at.
+    pub async fn look(&mut self) {
+        let looking = tokio::spawn(self.engine.door.clone().look());
+        while !looking.is_finished() {
+            self.engine.turns.turn().await;
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Time passes.
     pub fn pass(&self, time: Duration) {
         self.time.fetch_add(i64::try_from(time.as_micros()).unwrap(), Ordering::SeqCst);

@@ -75,6 +75,11 @@ impl Position {
         self.last.map_or(end < self.next, |last| end <= last.offset)
     }
 
+    /// Whether nothing was read since a mark that somebody left, which says nothing of another topic.
+    pub(super) fn begins_elsewhere(&self) -> bool {
+        self.last.is_none() && self.next > 0
+    }
+
     /// There is reason to think that the topic may be another one now. Whether it has to be read from
     /// [`Self::offset`] now.
     pub(super) fn doubt(&mut self) -> bool {
@@ -154,6 +159,9 @@ mod tests {
         assert!(!position.is_beyond(6), "it may be the same");
         assert!(Position::at(5).is_beyond(4), "it was read to there before, by somebody");
         assert!(!Position::at(5).is_beyond(5), "it may be the same");
+        assert!(
+            Position::at(5).begins_elsewhere() && !Position::at(0).begins_elsewhere() && !position.begins_elsewhere()
+        );
     }
 
     #[test]

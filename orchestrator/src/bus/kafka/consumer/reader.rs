@@ -194,11 +194,11 @@ impl Reader {
         }
     }
 
-    /// The topic may be another one; `end`: where it ends now, if that is known. One that is certainly another one is
-    /// read with a client that knows nothing of the old one, from the beginning.
+    /// The topic may be another one; `end`: where it ends now, if that is known, which went back then. One that is
+    /// certainly another one is read with a client that knows nothing of the old one, from the beginning.
     fn doubt(&mut self, shard: ShardId, end: Option<i64>) {
         let Some(position) = self.positions.get_mut(&shard) else { return };
-        if end.is_some_and(|end| position.is_beyond(end)) {
+        if end.is_some_and(|end| position.is_beyond(end) || position.begins_elsewhere()) {
             *position = Position::at(0);
             self.renew();
         } else if position.doubt() {
