@@ -44,26 +44,38 @@ impl Core {
     /// shard has been read up to an end seen after it fell due; the saga's deadline not for ever.
     pub fn due(&mut self, now: Micros) -> Due {
         let mut due = Due::default();
+        let mut ask = BTreeSet::new();
         for kind in TimerKind::ALL {
-            self.due_of(kind, now, &mut due);
+            self.due_of(kind, now, &mut due.inputs, &mut ask);
+        }
+        // Only now: what one kind has to ask is no reason for another to wait.
+        for shard in ask {
+            if let Some(owned) = self.shards.get_mut(&shard) {
+                owned.barrier = Barrier::Asked { at: now };
+                due.ask_reply_end.push((shard, owned.epoch));
+            }
         }
         due
     }
 
-    fn due_of(&mut self, kind: TimerKind, now: Micros, due: &mut Due) {
+    fn due_of(&self, kind: TimerKind, now: Micros, inputs: &mut Vec<Input>, ask: &mut BTreeSet<ShardId>) {
         // Where one waits, the later ones wait too. They stay in front of those of other shards, so they do not count.
         let mut waiting = BTreeSet::new();
         for (at, saga) in self.timers.due(kind, now) {
             let nothing_fires = kind == TimerKind::NoAnswer && waiting.len() == self.shards.len();
-            if nothing_fires || due.inputs.len() == MAX_DUE {
+            if nothing_fires || inputs.len() == MAX_DUE {
                 break;
             }
             let Some(live) = self.sagas.get(&saga) else { continue };
             if kind.yields_to_replies() {
                 let shard = live.shard;
-                let owned = self.shards.get_mut(&shard).filter(|_| !waiting.contains(&shard));
-                if !owned.is_some_and(|owned| owned.replies_read_since(shard, at, now, &mut due.ask_reply_end)) {
+                let owned = self.shards.get(&shard).filter(|_| !waiting.contains(&shard));
+                let read = owned.map_or(Read::NotYet, |owned| owned.read_since(at, now));
+                if read != Read::All {
                     waiting.insert(shard);
+                    if read == Read::Unknown {
+                        ask.insert(shard);
+                    }
                     if kind != TimerKind::Deadline || now.since(at) < DEADLINE_PATIENCE {
                         continue;
                     }
@@ -75,7 +87,7 @@ impl Core {
                 (TimerKind::NoAnswer, Some(WakeUp::Reply { command, .. })) => Event::NoAnswer(command),
                 (TimerKind::Backoff | TimerKind::NoAnswer, _) => continue, // never armed so
             };
-            due.inputs.push(Input::Internal { saga, event, actor: Actor::Timer });
+            inputs.push(Input::Internal { saga, event, actor: Actor::Timer });
         }
     }
 
@@ -161,26 +173,29 @@ impl Core {
     }
 }
 
+/// Whether the replies of a shard have been applied as far as they went when a timer fell due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Read {
+    All,
+    NotYet,
+    /// Where they end has to be asked for.
+    Unknown,
+}
+
 impl OwnedShard {
-    /// Whether the replies have been applied up to an end that was asked for when a timer was `due`, or later. If not,
-    /// and nobody has asked, it is to be asked for.
-    fn replies_read_since(&mut self, shard: ShardId, due: Micros, now: Micros, ask: &mut Vec<(ShardId, u64)>) -> bool {
+    fn read_since(&self, due: Micros, now: Micros) -> Read {
         match self.barrier {
-            Barrier::Known { asked_at, end, .. } if due <= asked_at && self.reply_next >= end => true,
+            Barrier::Known { asked_at, end, .. } if due <= asked_at && self.reply_next >= end => Read::All,
             Barrier::Known { asked_at, end, moved_at }
                 if self.reply_next < end
                     && now.since(moved_at) < APPLIED_WITHIN
                     && now.since(asked_at) < ALL_APPLIED_WITHIN =>
             {
-                false
+                Read::NotYet
             }
             // A timer that fell due later waits for the next barrier.
-            Barrier::Known { .. } | Barrier::None => {
-                self.barrier = Barrier::Asked { at: now };
-                ask.push((shard, self.epoch));
-                false
-            }
-            Barrier::Asked { .. } => false,
+            Barrier::Known { .. } | Barrier::None => Read::Unknown,
+            Barrier::Asked { .. } => Read::NotYet,
         }
     }
 }

@@ -224,6 +224,23 @@ async fn timers_of_a_shard_whose_replies_are_not_read_hold_up_no_other_shard() {
 }
 
 #[tokio::test]
+async fn a_deadline_does_not_wait_for_what_another_timer_has_to_ask() {
+    let mut steps = Steps::new(1).await;
+    let saga = steps.started(1).await[0].saga_id;
+    let millis = |millis| Duration::from_millis(millis);
+    steps.pass(millis(3_541_500));
+    steps.look().await; // from now on the attempt has 60 s, and the saga 58.5
+    steps.pass(millis(59_000));
+    steps.turn().await;
+    tokio::task::yield_now().await;
+    assert_eq!(steps.status(saga).await, "RUNNING", "an answer may be there to be read");
+    // The end that was named for the deadline is too old for the attempt.
+    steps.pass(millis(1_600));
+    steps.turn().await;
+    assert_eq!(steps.status(saga).await, "COMPENSATING");
+}
+
+#[tokio::test]
 async fn a_deadline_counts_though_the_broker_says_nothing() {
     let mut steps = Steps::new(1).await;
     let saga = steps.started(1).await[0].saga_id;

@@ -2,7 +2,8 @@
 //!
 //! It starts `saga serve` and the three workers (in one process) as its own children on the real Postgres, Kafka
 //! and Redis that the environment names, in a database and topics of its own, keeps a window of sagas in flight
-//! over HTTP, and prints sagas a second to the end, latencies, and CPU time per saga by part.
+//! over HTTP, and prints sagas a second to the end, latencies, and CPU time per saga by part. Afterwards it can offer
+//! more than the system carries (`overload`), or run a bare loop for comparison (`straw`).
 
 mod cpu;
 mod load;
@@ -16,6 +17,11 @@ use std::time::Duration;
 
 use clap::Parser;
 use load::Pace;
+use report::Measured;
+
+/// That of the processes it measures, since the straw pipeline is compared with them.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Loads a whole system and prints what it does and costs
 #[derive(Parser, Debug)]
@@ -31,7 +37,7 @@ pub struct Args {
     #[arg(long, default_value_t = 20)]
     seconds: u64,
     /// Sagas in flight (closed loop)
-    #[arg(long, default_value_t = 3_000)]
+    #[arg(long, default_value_t = 3_000, value_parser = clap::value_parser!(u64).range(1..))]
     window: u64,
     /// Orders a second (open loop), in place of a window
     #[arg(long)]
@@ -42,7 +48,7 @@ pub struct Args {
     /// For how many minutes
     #[arg(long, default_value_t = 10, requires = "overload")]
     minutes: u64,
-    /// Afterwards the straw pipeline on the same services, a bare loop without any care, and what part of it is reached
+    /// Afterwards a bare loop without any care over the same services, and what part of its rate the system reaches
     #[arg(long, conflicts_with_all = ["rate", "overload"])]
     straw: bool,
     /// HTTP connections
@@ -54,7 +60,7 @@ pub struct Args {
     /// Products in the shop; each order takes two of them
     #[arg(long, default_value_t = 200)]
     products: u64,
-    /// Also print the result as one JSON document
+    /// Also print each result as a JSON document on a line of its own
     #[arg(long)]
     json: bool,
 }
@@ -75,15 +81,16 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     load.run_for(Duration::from_secs(args.seconds), pace, &system).await?;
     let after = system.sample().await?;
     let latencies = system.latencies(before.at, after.at).await?;
-    report::print(args, &before, &after, &latencies, load.answers());
+    let measured = Measured::between(&before, &after);
+    report::print(args, &measured, &latencies, load.answers());
     if let Some(times) = args.overload {
-        overload::run(&load, &system, times, report::rate(&before, &after), args.minutes).await?;
+        overload::run(&load, &system, times, measured.rate, args.minutes).await?;
     }
     load.stop();
     if !args.straw {
         return system.stop();
     }
-    let (pattern, services) = (system.pattern().await?, system.services().clone());
+    let (pattern, services) = (system.pattern().await, system.services().clone());
     system.stop()?;
-    straw::run(args, pattern, &services, report::rate(&before, &after)).await
+    straw::run(args, pattern?, &services, &measured).await
 }

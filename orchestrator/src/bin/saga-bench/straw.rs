@@ -1,9 +1,9 @@
-//! The straw pipeline: what these two cores would give if a saga needed no care at all.
+//! The straw pipeline: what these cores would give if a saga needed no care at all.
 //!
 //! A bare loop over the same services: three commands and three replies through Kafka, the domain events, and four
-//! transitions in Postgres, each a row and its history, of the very sizes that the real system has just stored and
-//! sent. No HTTP, no stock, no ledger, no payment, no duplicates, no fence, no timers, no way back. Rates of different
-//! machines and days cannot be compared; what a saga costs in proportion to this can.
+//! transitions in Postgres, each a row and its history, with the messages and about the rows of an order that the real
+//! system has just carried. No HTTP, no stock, no ledger, no payment, no fence, no timers, no way back, fewer columns
+//! and indexes. Rates of different machines and days cannot be compared; what part of the straw's a system reaches can.
 
 mod pattern;
 mod pipeline;
@@ -13,41 +13,58 @@ mod store;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use anyhow::ensure;
 pub use pattern::Pattern;
 
 use self::pipeline::Pipeline;
+use crate::report::{Measured, cores};
 use crate::{Args, cpu};
 
 /// Runs the straw pipeline as long as the real system was run, and prints how the two compare.
-pub async fn run(args: &Args, pattern: Pattern, services: &BTreeMap<String, u32>, real: f64) -> anyhow::Result<()> {
-    eprintln!("straw pipeline: warming up for {} s", args.warmup);
+pub async fn run(
+    args: &Args,
+    pattern: Pattern,
+    services: &BTreeMap<String, u32>,
+    real: &Measured,
+) -> anyhow::Result<()> {
+    let mut pipeline = Pipeline::start(pattern, args.window).await?;
+    let measured = measure(args, &mut pipeline, services).await;
+    if let Ok(straw) = &measured {
+        print(args, straw, real);
+    }
+    pipeline.stop().await?;
+    measured.map(drop)
+}
+
+async fn measure(args: &Args, pipeline: &mut Pipeline, services: &BTreeMap<String, u32>) -> anyhow::Result<Measured> {
     let used = || {
         let mut used: cpu::CpuTimes = services.iter().map(|(name, pid)| (name.clone(), cpu::of_tree(*pid))).collect();
         used.insert("straw".to_owned(), cpu::of_tree(std::process::id()));
         used
     };
-    let mut pipeline = Pipeline::start(pattern, args.window).await?;
+    eprintln!("straw pipeline: warming up for {} s", args.warmup);
     pipeline.run_for(Duration::from_secs(args.warmup)).await?;
     eprintln!("straw pipeline: measuring for {} s", args.seconds);
     let (before, ended, start) = (used(), pipeline.ended(), Instant::now());
     pipeline.run_for(Duration::from_secs(args.seconds)).await?;
-    let (after, ended, seconds) = (used(), pipeline.ended() - ended, start.elapsed().as_secs_f64());
-    pipeline.stop().await?;
+    let (after, ended) = (used(), pipeline.ended() - ended);
+    ensure!(ended > 0, "no saga of the straw pipeline has ended");
+    Ok(Measured::new(&before, &after, ended, start.elapsed()))
+}
 
-    let rate = ended as f64 / seconds;
-    println!("straw pipeline (bare loop, messages and rows of the same size), {} sagas in flight", args.window);
-    println!("  sagas/s to the end   {rate:>10.0}");
+fn print(args: &Args, straw: &Measured, real: &Measured) {
+    println!("straw pipeline, {} sagas in flight", args.window);
+    println!("  sagas/s to the end   {:>10.0}", straw.rate);
     println!("  CPU, us per saga");
-    let mut total = 0.0;
-    for (name, end) in &after {
-        let each = (end - before.get(name).copied().unwrap_or(0.0)) * 1e6 / ended.max(1) as f64;
+    for (name, each) in &straw.parts {
         println!("    {name:<18} {each:>8.1}");
-        total += each;
     }
-    println!("    {:<18} {total:>8.1}", "all");
-    println!("  the system's part of it {:>7.2}", real / rate);
+    println!("    {:<18} {:>8.1}", "all", straw.all);
+    println!("  cores busy           {:>10.2} of {}", straw.busy, cores());
+    let (reached, spent) = (100.0 * real.rate / straw.rate, real.all / straw.all);
+    println!("  the system reaches {reached:.0} % of the straw's rate; a saga costs it {spent:.1} times the CPU");
     if args.json {
-        println!("{}", serde_json::json!({"strawSagasPerSecond": rate, "partOfStraw": real / rate}));
+        let rates = serde_json::json!({"strawSagasPerSecond": straw.rate, "percentOfStraw": reached});
+        println!("{rates}");
     }
-    Ok(())
 }

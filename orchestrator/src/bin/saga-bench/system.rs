@@ -10,6 +10,7 @@ use sqlx::{Connection, Row};
 
 use crate::cpu::{self, CpuTimes};
 use crate::memory;
+use crate::report::LOAD;
 use crate::straw::Pattern;
 
 /// The processes under load. Dropping it ends them.
@@ -118,10 +119,7 @@ impl System {
         for (name, pid) in &self.services {
             cpu.insert(name.clone(), cpu::of_tree(*pid));
         }
-        cpu.insert(
-            "load generator".to_owned(),
-            cpu::of_tree(std::process::id()) - cpu["orchestrator"] - cpu["workers"],
-        );
+        cpu.insert(LOAD.to_owned(), cpu::of_tree(std::process::id()) - cpu["orchestrator"] - cpu["workers"]);
         let mut sql = sqlx::PgConnection::connect(&self.database_url).await?;
         let now = "SELECT (extract(epoch from clock_timestamp()) * 1000000)::bigint";
         let at = sqlx::query(now).fetch_one(&mut sql).await?.get(0);

@@ -21,6 +21,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
+pub use self::pool::PINNED_PLANS;
 use super::codec;
 use super::rows::{
     AdminAnswer, AdminRequest, AuditFilter, Batch, Claim, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow,

@@ -33,7 +33,7 @@ const SESSION: [(&str, &str); 2] = [("idle_in_transaction_session_timeout", "3s"
 /// Of the sessions that commit: nested loops over indexes, planned once. Left to itself, Postgres plans the joins of a
 /// commit for the tables as they are when a connection is new; for empty ones it reads all of the table, and keeps
 /// that plan while the table grows. (Without `jit=off` the forced plans would look costly enough to be compiled.)
-const PINNED_PLANS: [(&str, &str); 6] = [
+pub const PINNED_PLANS: [(&str, &str); 6] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),

@@ -1,4 +1,4 @@
-//! Kafka for the straw pipeline: clients with the settings of the real ones, on threads of their own.
+//! Kafka for the straw pipeline: clients as the real ones are set, on threads of their own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,17 +7,26 @@ use std::time::Duration;
 
 use anyhow::Context;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::Message;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, Headers, Message};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use service::kafka::{Batching, group_consumer, producer};
 use service::settings::KafkaBrokers;
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
-use super::pattern::{Letter, Pattern};
+use super::pattern::{COMMANDS, Letter, Pattern};
 
 /// As many messages as a reader takes together.
-const MAX_BATCH: usize = 1_024;
+const MAX_READ: usize = 1_024;
+/// Which transition a message belongs to.
+const STEP: &str = "straw-step";
+
+/// A saga and its transition; 0 is the start.
+pub type Transition = (Uuid, usize);
+
+/// A thread that works until it is told to stop.
+pub type Thread = JoinHandle<anyhow::Result<()>>;
 
 /// A producer, and the prefix of the straw's topics.
 pub struct Sender {
@@ -27,30 +36,46 @@ pub struct Sender {
 
 impl Sender {
     pub fn new(brokers: &KafkaBrokers, prefix: &str, batching: Batching) -> anyhow::Result<Self> {
-        Ok(Self { producer: producer(brokers, "straw", batching).create()?, prefix: prefix.to_owned() })
+        let mut config = producer(brokers, "straw", batching);
+        config.set("batch.size", "262144");
+        if batching == Batching::Prompt {
+            config.set("linger.ms", "0");
+        }
+        Ok(Self { producer: config.create()?, prefix: prefix.to_owned() })
     }
 
-    pub fn send(&self, saga: Uuid, letter: &Letter) -> anyhow::Result<()> {
+    fn send(&self, (saga, step): Transition, letter: &Letter) -> anyhow::Result<()> {
         let (key, topic) = (saga.hyphenated().to_string(), format!("{}{}", self.prefix, letter.topic));
-        let record = BaseRecord::to(&topic).key(&key).payload(&letter.payload).headers(letter.headers.clone());
+        let step = step.to_string();
+        let headers = letter.headers.clone().insert(Header { key: STEP, value: Some(&step) });
+        let record = BaseRecord::to(&topic).key(&key).payload(&letter.payload).headers(headers);
         self.producer.send(record).map_err(|(error, _)| error).context("sending")
     }
 
-    pub fn flush(&self) -> anyhow::Result<()> {
-        Ok(self.producer.flush(Duration::from_secs(10))?)
+    fn flush(&self) -> anyhow::Result<()> {
+        self.producer.flush(Duration::from_secs(30)).context("not all was sent")
     }
 }
 
-/// The sagas of the next messages, each read as JSON, together as they have come.
-fn take(consumer: &BaseConsumer) -> anyhow::Result<Vec<Uuid>> {
+/// The transitions that the next messages are of, each read as JSON, together as they have come.
+fn take(consumer: &BaseConsumer) -> anyhow::Result<Vec<Transition>> {
     let mut taken = Vec::new();
     let mut patience = Duration::from_millis(100);
     while let Some(message) = consumer.poll(patience) {
-        let message = message?;
+        let message = match message {
+            Ok(message) => message,
+            Err(error @ KafkaError::MessageConsumptionFatal(_)) => return Err(error.into()),
+            Err(error) => {
+                eprintln!("straw pipeline: {error}"); // the library goes on by itself
+                continue;
+            }
+        };
         serde_json::from_slice::<serde_json::Value>(message.payload().unwrap_or_default())?;
-        taken.push(Uuid::try_parse_ascii(message.key().unwrap_or_default())?);
+        let step = message.headers().and_then(|headers| headers.iter().find(|header| header.key == STEP)?.value);
+        let step = std::str::from_utf8(step.context("a message of somebody else")?)?.parse()?;
+        taken.push((Uuid::try_parse_ascii(message.key().unwrap_or_default())?, step));
         patience = Duration::ZERO;
-        if taken.len() == MAX_BATCH {
+        if taken.len() == MAX_READ {
             break;
         }
     }
@@ -65,23 +90,15 @@ fn join(pattern: &Pattern, prefix: &str, topic: &str) -> anyhow::Result<BaseCons
     Ok(consumer)
 }
 
-/// A thread that reads until it is told to stop.
-pub type Reader = JoinHandle<anyhow::Result<()>>;
-
-/// A worker: it answers each command with the same reply.
-pub fn work(
-    pattern: &Arc<Pattern>,
-    prefix: &str,
-    topic: &'static str,
-    stop: &Arc<AtomicBool>,
-) -> anyhow::Result<Reader> {
+/// The worker of a step: it answers each command with the same reply.
+pub fn work(pattern: &Arc<Pattern>, prefix: &str, step: usize, stop: &Arc<AtomicBool>) -> anyhow::Result<Thread> {
     let (pattern, stop) = (pattern.clone(), stop.clone());
-    let consumer = join(&pattern, prefix, topic)?;
+    let consumer = join(&pattern, prefix, COMMANDS[step])?;
     let replies = Sender::new(&pattern.brokers, prefix, Batching::Prompt)?;
     Ok(std::thread::spawn(move || {
         while !stop.load(Ordering::Relaxed) {
-            for saga in take(&consumer)? {
-                replies.send(saga, &pattern.reply)?;
+            for transition in take(&consumer)? {
+                replies.send(transition, &pattern.replies[step])?;
             }
         }
         replies.flush()
@@ -92,10 +109,10 @@ pub fn work(
 pub fn listen(
     pattern: &Pattern,
     prefix: &str,
-    replies: UnboundedSender<Vec<Uuid>>,
+    replies: UnboundedSender<Vec<Transition>>,
     stop: &Arc<AtomicBool>,
-) -> anyhow::Result<Reader> {
-    let (consumer, stop) = (join(pattern, prefix, pattern.reply.topic)?, stop.clone());
+) -> anyhow::Result<Thread> {
+    let (consumer, stop) = (join(pattern, prefix, pattern.replies[0].topic)?, stop.clone());
     Ok(std::thread::spawn(move || {
         while !stop.load(Ordering::Relaxed) {
             let taken = take(&consumer)?;
@@ -104,5 +121,26 @@ pub fn listen(
             }
         }
         Ok(())
+    }))
+}
+
+/// Sends what goes out with transitions that are stored, while the next ones are.
+pub fn send(
+    pattern: &Arc<Pattern>,
+    prefix: &str,
+    stored: std::sync::mpsc::Receiver<Vec<Transition>>,
+) -> anyhow::Result<Thread> {
+    let pattern = pattern.clone();
+    let commands = Sender::new(&pattern.brokers, prefix, Batching::Prompt)?;
+    let events = Sender::new(&pattern.brokers, prefix, Batching::Grouped)?;
+    Ok(std::thread::spawn(move || {
+        for (saga, step) in stored.into_iter().flatten() {
+            if let Some(command) = pattern.commands.get(step) {
+                commands.send((saga, step), command)?;
+            }
+            events.send((saga, step), &pattern.events[step])?;
+        }
+        commands.flush()?;
+        events.flush()
     }))
 }
