@@ -27,6 +27,8 @@ const TOPICS: [&str; 9] = [
 /// No message of ours may come here.
 const DEAD_LETTERS: &str = "saga.dead-letters";
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+/// Some events come every second, unless something is down.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// What stands on the topics, and stood on those that were deleted, as far as it was read before.
 pub struct Collector {
@@ -120,7 +122,8 @@ impl Collector {
         }
     }
 
-    /// Reads all topics that are there from their beginning, until there are others.
+    /// Reads all topics that are there from their beginning, until there are others, or nothing has come for a while: the
+    /// library can go deaf when a broker comes back, and who only reads has no other way to notice.
     fn read(&self, generation: u32) -> anyhow::Result<()> {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", &self.brokers)
@@ -128,6 +131,7 @@ impl Collector {
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "earliest")
             .set("metadata.recovery.rebootstrap.trigger.ms", "3000")
+            .set("reconnect.backoff.max.ms", "1000")
             .create()?;
         let there = partitions(&consumer)?;
         let mut all = TopicPartitionList::new();
@@ -137,10 +141,14 @@ impl Collector {
             }
         }
         consumer.assign(&all)?;
-        let mut looked = Instant::now();
+        let (mut looked, mut heard) = (Instant::now(), Instant::now());
         let mut read = BTreeSet::new();
-        while !self.stop.load(Ordering::Relaxed) && self.generation.load(Ordering::Relaxed) == generation {
+        while !self.stop.load(Ordering::Relaxed)
+            && self.generation.load(Ordering::Relaxed) == generation
+            && heard.elapsed() < SILENCE
+        {
             if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
+                heard = Instant::now();
                 self.take(&message, &mut read);
             }
             if looked.elapsed() > BETWEEN_LOOKS && there.len() <= TOPICS.len() {

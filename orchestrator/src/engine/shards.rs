@@ -98,25 +98,16 @@ impl Keeper {
 
     /// Takes shards in doubt again. Ours or another's: after this their state in SQL is final.
     async fn retake_doubtful(&mut self, doubtful: &[ShardId]) -> Result<()> {
-        let taken = self.take_again(doubtful).await;
-        if taken.is_err() {
-            // Ask for them again at the next round.
-            self.retake.mark_changed();
+        let mut grants = Vec::new();
+        for shard in doubtful {
+            // If this fails they stay in doubt, and the next round begins here again.
+            grants.extend(self.store.take_shard(*shard, &self.instance, self.lease).await?);
         }
-        let grants = taken?;
         self.inbox.control(Control::Retaken);
         for grant in grants {
             self.load(grant).await?;
         }
         Ok(())
-    }
-
-    async fn take_again(&self, doubtful: &[ShardId]) -> Result<Vec<ShardGrant>> {
-        let mut grants = Vec::new();
-        for shard in doubtful {
-            grants.extend(self.store.take_shard(*shard, &self.instance, self.lease).await?);
-        }
-        Ok(grants)
     }
 
     async fn release(&self, shard: ShardId) -> Result<()> {

@@ -1,12 +1,18 @@
 //! When what the orchestrator stands on is away, and when it ends.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use orchestrator::engine::{Engine, MAX_MOVING};
+use orchestrator::store::StoreError;
+use orchestrator::store::memory::MemoryStore;
+use saga_model::Micros;
+use saga_model::ids::ShardCount;
 use saga_model::state::Outcome;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{NOBODY, Server, USER, order};
+use crate::support::{NOBODY, Server, Spy, USER, order, parts, request};
 
 #[tokio::test]
 async fn the_database_is_away() {
@@ -273,4 +279,28 @@ async fn every_late_reply_is_counted() {
     let history = server.client().get(&format!("/sagas/{id}/history")).await;
     let rows = history.body["events"].as_array().unwrap();
     assert_eq!(rows.iter().filter(|row| row["type"] == "ReplyIgnored").count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_refuses_at_once_is_asked_for_shards_in_doubt_with_a_pause() {
+    let store = MemoryStore::new(ShardCount::new(1).unwrap(), Arc::new(|| Micros(0)));
+    let store = Arc::new(Spy::new(store));
+    let (parts, _bus) = parts(&store, Micros(0), "test", MAX_MOVING).await;
+    let (engine, running) = Engine::start(parts);
+    let mut pace = tokio::time::interval(Duration::from_millis(2));
+    while engine.owned().is_empty() {
+        pace.tick().await;
+    }
+    let (breaks, before) = (store.clone(), store.takes());
+    store.judge(move |_| {
+        breaks.away();
+        Err(StoreError::OutcomeUnknown("cut off".to_owned()))
+    });
+    let asked = tokio::spawn(async move { engine.begin(request("{}")).await });
+    // By the runtime's clock, which moves when nobody has anything to do.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let takes = store.takes() - before;
+    assert!((5..=20).contains(&takes), "asked {takes} times in two seconds");
+    asked.abort();
+    running.stop(Duration::from_secs(1)).await;
 }

@@ -9,7 +9,8 @@ mod steps;
 
 pub use client::{Client, Reply, Wrong, codes};
 pub use server::{Options, POLICY, Server};
-pub use steps::{Steps, keyed, request, success};
+pub use spy::Spy;
+pub use steps::{Steps, keyed, parts, request, success};
 
 pub type Json = serde_json::Value;
 

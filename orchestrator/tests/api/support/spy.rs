@@ -1,7 +1,7 @@
 //! A store that is watched, and may be away.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use orchestrator::store::memory::MemoryStore;
@@ -30,6 +30,8 @@ pub struct Spy {
     unreadable: AtomicBool,
     /// Somebody else owns all shards.
     deposed: AtomicBool,
+    /// How often a shard was asked for.
+    takes: AtomicUsize,
 }
 
 /// What a test says to a batch before it is stored.
@@ -56,6 +58,7 @@ impl Spy {
             next_start: AtomicU8::new(STORED),
             unreadable: AtomicBool::new(false),
             deposed: AtomicBool::new(false),
+            takes: AtomicUsize::new(0),
         }
     }
 
@@ -109,6 +112,11 @@ impl Spy {
         self.deposed.store(true, Ordering::SeqCst);
     }
 
+    /// How often a shard was asked for.
+    pub fn takes(&self) -> usize {
+        self.takes.load(Ordering::SeqCst)
+    }
+
     /// How many sagas were stored.
     pub fn started(&self) -> usize {
         self.started.lock().unwrap().len()
@@ -149,6 +157,10 @@ impl Store for Spy {
     }
 
     async fn take_shard(&self, shard: ShardId, instance: &InstanceId, lease: Millis) -> Result<Option<ShardGrant>> {
+        // Whoever asks without a pause would keep the time from passing.
+        if self.takes.fetch_add(1, Ordering::SeqCst) > 1_000 {
+            std::future::pending::<()>().await;
+        }
         self.check().await?;
         if self.deposed.load(Ordering::SeqCst) {
             return Ok(None);

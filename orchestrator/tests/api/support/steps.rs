@@ -187,6 +187,13 @@ pub fn success(command: &Command) -> Vec<u8> {
 }
 
 async fn instance(store: &Arc<Spy>, time: &Arc<AtomicI64>, name: &str, max_moving: usize) -> (Stepwise, Arc<TestBus>) {
+    let now = Micros(time.load(Ordering::SeqCst));
+    let (parts, bus) = parts(store, now, name, max_moving).await;
+    (Stepwise::new(parts, time.clone()), bus)
+}
+
+/// What an instance is made of.
+pub async fn parts(store: &Arc<Spy>, now: Micros, name: &str, max_moving: usize) -> (EngineParts, Arc<TestBus>) {
     let acks = Arc::new(Acks::default());
     let shard_count = store.shard_count().await.unwrap();
     let bus = Arc::new(TestBus::new(acks.sink(), shard_count));
@@ -201,9 +208,9 @@ async fn instance(store: &Arc<Spy>, time: &Arc<AtomicI64>, name: &str, max_movin
         shard_count,
         instance: InstanceId(name.to_owned()),
         lease: LEASE,
-        now: Micros(time.load(Ordering::SeqCst)),
+        now,
         meters: Meters::register(&Metrics::new()),
         tracer: Telemetry::to(None).tracer("saga").unwrap(),
     };
-    (Stepwise::new(parts, time.clone()), bus)
+    (parts, bus)
 }
