@@ -134,17 +134,11 @@ async fn timers_do_not_wait_for_the_end_of_a_topic_that_was_made_anew() {
     steps.read(0, garbage(5)).await;
     steps.bus.replies_end(0, 9);
     steps.pass(Duration::from_secs(3_601));
-    for _ in 0..3 {
-        steps.turn().await;
-        tokio::task::yield_now().await;
-    }
+    steps.turns(3).await;
     assert_eq!(steps.status(saga).await, "RUNNING", "an answer may be there to be read");
     steps.bus.replies_end(0, 1);
     steps.read(0, garbage(1)).await;
-    for _ in 0..3 {
-        steps.turn().await;
-        tokio::task::yield_now().await;
-    }
+    steps.turns(3).await;
     assert_eq!(steps.status(saga).await, "COMPENSATING");
 }
 
@@ -156,17 +150,11 @@ async fn what_was_applied_of_a_topic_does_not_count_for_the_one_made_anew() {
     steps.read(0, garbage(5)).await;
     steps.bus.replies_made_anew(0, 2);
     steps.pass(Duration::from_secs(3_601));
-    for _ in 0..5 {
-        steps.turn().await;
-        tokio::task::yield_now().await;
-    }
+    steps.turns(5).await;
     assert_eq!(steps.status(saga).await, "RUNNING", "of the two that are there, one may be the answer");
     assert_eq!(steps.store.reply_marks(), [0], "whoever takes the shard now begins at the beginning");
     steps.read(0, garbage(2)).await;
-    for _ in 0..3 {
-        steps.turn().await;
-        tokio::task::yield_now().await;
-    }
+    steps.turns(3).await;
     assert_eq!(steps.status(saga).await, "COMPENSATING");
 }
 
@@ -184,10 +172,7 @@ async fn timers_wait_for_replies_as_long_as_some_are_applied() {
     for read in 1..=4 {
         assert_eq!(steps.revision(saga).await, 1, "not all was applied");
         steps.read(0, vec![b"no reply".to_vec(); read]).await;
-        for _ in 0..3 {
-            steps.turn().await;
-            tokio::task::yield_now().await;
-        }
+        steps.turns(3).await;
         steps.pass(Duration::from_secs(14));
     }
     assert_eq!(steps.revision(saga).await, 2, "the attempt has failed");
@@ -207,10 +192,7 @@ async fn timers_of_a_shard_whose_replies_are_not_read_hold_up_no_other_shard() {
     }
     steps.bus.replies_end(0, 9);
     steps.pass(Duration::from_secs(3_601));
-    for _ in 0..8 {
-        steps.turn().await;
-        tokio::task::yield_now().await;
-    }
+    steps.turns(8).await;
     let (mut waiting, mut ended) = (0, 0);
     for command in steps.bus.commands().iter().take(SAGAS) {
         let shard = command.saga_id.slot().shard(ShardCount::new(2).unwrap());

@@ -78,6 +78,14 @@ impl Steps {
         self.engine.turns.turn().await;
     }
 
+    /// Turns of the loop, between which whoever asks the broker gets an answer.
+    pub async fn turns(&mut self, turns: usize) {
+        for _ in 0..turns {
+            self.turn().await;
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// How far the workers have come is looked at.
     pub async fn look(&mut self) {
         let looking = tokio::spawn(self.engine.door.clone().look());
