@@ -37,6 +37,15 @@ pub struct Question {
     /// Of the command: for a compensation, the round in which it is asked for.
     pub key: EffectKey,
     pub kind: Kind,
+    /// The attempt of the command, from 1.
+    pub attempt: u32,
+}
+
+impl Question {
+    /// Whether nobody can have asked before, unless the command came twice.
+    fn is_first(&self) -> bool {
+        self.kind == Kind::Action && self.key.round == 1 && self.attempt == 1
+    }
 }
 
 /// Who works on a row: a number that no other batch of any worker has.

@@ -147,3 +147,8 @@ fn sqlite_blames_content(code: &str) -> bool {
 pub(crate) fn breaks_a_check(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(database) if database.is_check_violation())
 }
+
+/// Whether a statement was refused because a row is there under its key.
+pub(crate) fn is_there(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(database) if database.is_unique_violation())
+}

@@ -29,7 +29,7 @@ async fn a_connection_inside_a_transaction_is_not_used_again() {
     }
     let key = EffectKey { saga: new_saga(), step: Arc::from("charge-payment"), round: 1 };
     let ledger = SqlLedger::new(Db::new(connection).unwrap());
-    let questions = [Question { key, kind: Kind::Action }];
+    let questions = [Question { key, kind: Kind::Action, attempt: 1 }];
     ledger.claim(ClaimId::new(), Duration::from_secs(60), &questions).await.unwrap();
     let mut other = PgConnection::connect(&url).await.unwrap();
     let count = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM worker_ledger");

@@ -84,7 +84,7 @@ fn key(saga: SagaId, step: &str) -> EffectKey {
 
 /// A worker takes the command and falls silent before it does anything; its lease is over at once.
 async fn begins(ledger: &Arc<dyn Ledger>, asked: &Ask) {
-    let question = Question { key: key(asked.saga, asked.step), kind: Kind::Action };
+    let question = Question { key: key(asked.saga, asked.step), kind: Kind::Action, attempt: 1 };
     ledger.claim(ClaimId::new(), Duration::ZERO, &[question]).await.unwrap();
 }
 

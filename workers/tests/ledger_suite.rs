@@ -28,7 +28,7 @@ struct Desk<'a> {
 
 impl Desk<'_> {
     fn question(&self, kind: Kind, round: u32) -> Question {
-        Question { key: EffectKey { saga: self.saga, step: Arc::clone(&self.step), round }, kind }
+        Question { key: EffectKey { saga: self.saga, step: Arc::clone(&self.step), round }, kind, attempt: 1 }
     }
 
     async fn ask(&self, claim: ClaimId, lease: Duration, kind: Kind, round: u32) -> Judgement {
@@ -258,6 +258,34 @@ async fn batches(desk: Desk<'_>) {
     }
 }
 
+/// What a batch takes for new may be there already: that changes nothing for the rest of it.
+async fn batches_of_new_and_old(desk: Desk<'_>) {
+    let desks: Vec<Desk<'_>> =
+        (0..6).map(|_| Desk { ledger: desk.ledger, saga: new_saga(), step: Arc::clone(&desk.step) }).collect();
+    let before = ClaimId::new();
+    assert_eq!(desks[0].act(before, HELD, 1).await, FRESH);
+    assert!(desks[0].end(before, Ending::Succeeded(output("{}"))).await);
+    assert_eq!(desks[1].act(before, HELD, 1).await, FRESH);
+    assert_eq!(desks[2].undo(before, HELD, 1).await, undone(false));
+    let mut questions: Vec<Question> = desks.iter().map(|desk| desk.question(Kind::Action, 1)).collect();
+    questions[4].attempt = 2;
+    questions[5].kind = Kind::Compensate;
+    let claim = ClaimId::new();
+    for (repeated, judgement) in [(false, FRESH), (true, AGAIN)] {
+        let judgements = desk.ledger.claim(claim, HELD, &questions).await.unwrap();
+        assert_eq!(judgements[..2], [succeeded("{}"), Judgement::Busy], "{repeated}");
+        assert!(rejected("COMPENSATED_ALREADY")(judgements[2].clone()));
+        assert_eq!(judgements[3..], [judgement.clone(), judgement, undone(false)], "{repeated}");
+    }
+    let records = [3, 4].map(|n| Record {
+        saga: desks[n].saga,
+        step: Arc::clone(&desk.step),
+        ending: Ending::Succeeded(output("{}")),
+        trace: None,
+    });
+    assert_eq!(desk.ledger.record(claim, &records).await.unwrap(), [true, true]);
+}
+
 /// Of many that ask at once, one does it.
 async fn one_of_many(desk: Desk<'_>) {
     let asks = (0..20).map(|_| desk.act(ClaimId::new(), HELD, 1));
@@ -273,7 +301,7 @@ macro_rules! suite {
             use super::*;
             suite! { @tests $ledger;
                 remembers_answers rounds leases open_ends refusals settles_lower_rounds tombstones undoes refused_compensations
-                ends_leases batches one_of_many
+                ends_leases batches batches_of_new_and_old one_of_many
             }
         }
     )*};

@@ -360,7 +360,7 @@ async fn what_a_dead_worker_began_is_repeated_or_settled_and_undone() {
     let bench = Bench::new(Shared(Arc::clone(&odd)), Arc::clone(&ledger), LONG);
     let dies_over = async |asked: &Ask| {
         let key = EffectKey { saga: asked.saga, step: Arc::from("a step"), round: asked.round };
-        let question = Question { key, kind: Kind::Action };
+        let question = Question { key, kind: Kind::Action, attempt: 1 };
         ledger.claim(ClaimId::new(), Duration::ZERO, &[question]).await.unwrap();
     };
     let (repeated, undone, next_round) = (ask("a"), ask("b"), ask("c"));

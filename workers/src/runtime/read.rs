@@ -49,7 +49,7 @@ impl<T> Clone for Item<T> {
 
 impl<T> Item<T> {
     pub(super) fn question(&self) -> Question {
-        Question { key: self.key.clone(), kind: self.command.kind }
+        Question { key: self.key.clone(), kind: self.command.kind, attempt: self.command.attempt }
     }
 
     /// What the participant is asked to do about it, in a round of the step.

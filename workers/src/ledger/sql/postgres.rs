@@ -10,10 +10,19 @@ use uuid::Uuid;
 use super::{Status, Stored, round_of, row_of, stored_round};
 use crate::ledger::{ClaimId, Ending, Judgement, Question, Record, judge, undone};
 use crate::spans;
+use crate::sql::is_there;
 use crate::trouble::Trouble;
 
 /// [`judge`] in SQL, as far as it claims something (a test keeps the two in step). Time is the database's.
+///
+/// What is asked for the first time (`$7`, `$8`) is entered without looking whether it is there, which takes half as
+/// long; if it is, nothing of the batch is claimed.
 const CLAIM: &str = "\
+WITH first AS ( \
+    INSERT INTO worker_ledger (saga_id, step, round, status, unsettled, claim, lease_until, undo_round, undone) \
+    SELECT q.saga_id, q.step, 1, 0, true, $5, clock.now + $6, 0, false \
+    FROM (SELECT unnest($7::uuid[]) AS saga_id, unnest($8::text[]) AS step) AS q, \
+        (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8 AS now) AS clock) \
 INSERT INTO worker_ledger AS l \
     (saga_id, step, round, status, unsettled, claim, lease_until, undo_round, undone) \
 SELECT q.saga_id, q.step, q.round, CASE WHEN q.undo THEN 5 ELSE 0 END, NOT q.undo, \
@@ -57,8 +66,12 @@ UPDATE worker_ledger l SET status = coalesce(r.status, l.status), unsettled = l.
 FROM (SELECT unnest($1::uuid[]) AS saga_id, unnest($2::text[]) AS step, unnest($3::int2[]) AS status, \
     unnest($4::bool[]) AS undone, unnest($5::text[]) AS output, unnest($6::text[]) AS error_code, \
     unnest($7::text[]) AS error_message, unnest($8::text[]) AS trace) AS r \
-WHERE l.saga_id = r.saga_id AND l.step = r.step AND l.claim = $9 AND l.status IN (0, 3) \
-RETURNING l.saga_id, l.step";
+WHERE l.saga_id = r.saga_id AND l.step = r.step AND l.claim = $9 AND l.status IN (0, 3)";
+
+/// Which rows a claim holds, or has ended.
+const MINE: &str = "\
+SELECT l.saga_id, l.step FROM (SELECT unnest($1::uuid[]) AS saga_id, unnest($2::text[]) AS step) AS q \
+JOIN worker_ledger l ON l.saga_id = q.saga_id AND l.step = q.step WHERE l.claim = $3";
 
 pub(super) async fn claim(
     pool: &PgPool,
@@ -66,10 +79,59 @@ pub(super) async fn claim(
     lease: Duration,
     questions: &[Question],
 ) -> Result<Vec<Judgement>, Trouble> {
-    let sagas: Vec<Uuid> = questions.iter().map(|question| question.key.saga.uuid()).collect();
-    let steps: Vec<&str> = questions.iter().map(|question| &*question.key.step).collect();
-    let rounds: Vec<i32> = questions.iter().map(|question| stored_round(question.key.round)).collect();
-    let undo: Vec<bool> = questions.iter().map(|question| question.kind == Kind::Compensate).collect();
+    let (mut first, known): (Vec<usize>, Vec<usize>) =
+        (0..questions.len()).partition(|place| questions[*place].is_first());
+    // In one order everywhere, so that two workers with the same commands never wait for each other in a circle.
+    first.sort_by(|one, other| questions[*one].key.cmp(&questions[*other].key));
+    match claim_as(pool, claim, lease, questions, (first, known)).await {
+        Err(Unclaimed::NotFirst) => {
+            claim_as(pool, claim, lease, questions, (Vec::new(), (0..questions.len()).collect())).await
+        }
+        judgements => judgements,
+    }
+    .map_err(Trouble::from)
+}
+
+/// Why nothing was claimed.
+enum Unclaimed {
+    /// Something that was to be asked for the first time is there.
+    NotFirst,
+    Trouble(Trouble),
+}
+
+impl From<sqlx::Error> for Unclaimed {
+    fn from(error: sqlx::Error) -> Self {
+        if is_there(&error) { Self::NotFirst } else { Self::Trouble(error.into()) }
+    }
+}
+
+impl From<Trouble> for Unclaimed {
+    fn from(trouble: Trouble) -> Self {
+        Self::Trouble(trouble)
+    }
+}
+
+impl From<Unclaimed> for Trouble {
+    fn from(why: Unclaimed) -> Self {
+        match why {
+            Unclaimed::NotFirst => Trouble::Poison("two rows under one key".to_owned()),
+            Unclaimed::Trouble(trouble) => trouble,
+        }
+    }
+}
+
+/// Claims questions, of which the `first` ones are asked for the first time.
+async fn claim_as(
+    pool: &PgPool,
+    claim: ClaimId,
+    lease: Duration,
+    questions: &[Question],
+    (first, known): (Vec<usize>, Vec<usize>),
+) -> Result<Vec<Judgement>, Unclaimed> {
+    let (first_sagas, first_steps) = columns(questions, &first);
+    let (sagas, steps) = columns(questions, &known);
+    let rounds: Vec<i32> = known.iter().map(|place| stored_round(questions[*place].key.round)).collect();
+    let undo: Vec<bool> = known.iter().map(|place| questions[*place].kind == Kind::Compensate).collect();
     let rows = sqlx::query(CLAIM)
         .bind(&sagas)
         .bind(&steps)
@@ -77,20 +139,30 @@ pub(super) async fn claim(
         .bind(&undo)
         .bind(claim.0)
         .bind(spans::micros_of(lease))
+        .bind(&first_sagas)
+        .bind(&first_steps)
         .fetch_all(pool)
         .await?;
-    let places = places(&sagas, &steps);
     let mut judgements: Vec<Option<Judgement>> = vec![None; questions.len()];
+    for place in first {
+        judgements[place] = Some(Judgement::Act { repeated: false });
+    }
+    let places = places(&sagas, &steps);
     for row in rows {
-        let place = places.get(&(row.try_get(0)?, row.try_get(1)?)).copied();
+        let place = places.get(&(row.try_get(0)?, row.try_get(1)?)).map(|place| known[*place]);
         if let Some(place) = place {
             judgements[place] = Some(claimed(&row, &questions[place])?);
         }
     }
-    read_rest(pool, claim, questions, (&sagas, &steps), &mut judgements).await?;
+    read_rest(pool, claim, questions, &mut judgements).await?;
     // What is still none was there for the first statement and not for the second, which cannot be, or the other way
     // round, which is a race with a claim elsewhere: asking again decides it.
     Ok(judgements.into_iter().map(|judgement| judgement.unwrap_or(Judgement::Busy)).collect())
+}
+
+/// The keys of the questions at these places, as columns.
+fn columns<'a>(questions: &'a [Question], places: &[usize]) -> (Vec<Uuid>, Vec<&'a str>) {
+    places.iter().map(|place| (questions[*place].key.saga.uuid(), &*questions[*place].key.step)).unzip()
 }
 
 fn places<'a>(sagas: &[Uuid], steps: &[&'a str]) -> HashMap<(Uuid, &'a str), usize> {
@@ -123,16 +195,16 @@ async fn read_rest(
     pool: &PgPool,
     claim: ClaimId,
     questions: &[Question],
-    (sagas, steps): (&[Uuid], &[&str]),
     judgements: &mut [Option<Judgement>],
 ) -> Result<(), Trouble> {
     let rest: Vec<usize> = (0..questions.len()).filter(|place| judgements[*place].is_none()).collect();
     if rest.is_empty() {
         return Ok(());
     }
+    let (sagas, steps) = columns(questions, &rest);
     let rows = sqlx::query(READ)
-        .bind(rest.iter().map(|place| sagas[*place]).collect::<Vec<_>>())
-        .bind(rest.iter().map(|place| steps[*place]).collect::<Vec<_>>())
+        .bind(&sagas)
+        .bind(&steps)
         .bind(rest.iter().map(|place| *place as i64).collect::<Vec<_>>())
         .fetch_all(pool)
         .await?;
@@ -154,7 +226,7 @@ pub(super) async fn record(pool: &PgPool, claim: ClaimId, records: &[Record]) ->
     let sagas: Vec<Uuid> = records.iter().map(|record| record.saga.uuid()).collect();
     let steps: Vec<&str> = records.iter().map(|record| &*record.step).collect();
     let columns: Vec<Columns<'_>> = records.iter().map(|record| Columns::of(&record.ending)).collect();
-    let rows = sqlx::query(RECORD)
+    let recorded = sqlx::query(RECORD)
         .bind(&sagas)
         .bind(&steps)
         .bind(columns.iter().map(|columns| columns.status.map(|status| status as i16)).collect::<Vec<_>>())
@@ -164,11 +236,15 @@ pub(super) async fn record(pool: &PgPool, claim: ClaimId, records: &[Record]) ->
         .bind(columns.iter().map(|columns| columns.error.map(|(_, message)| message)).collect::<Vec<_>>())
         .bind(records.iter().map(|record| record.trace.as_deref()).collect::<Vec<_>>())
         .bind(claim.0)
-        .fetch_all(pool)
+        .execute(pool)
         .await?;
+    if usize::try_from(recorded.rows_affected()) == Ok(records.len()) {
+        return Ok(vec![true; records.len()]);
+    }
     let places = places(&sagas, &steps);
     let mut held = vec![false; records.len()];
-    for row in rows {
+    // A row that is this claim's still, and was not changed now, was when this was recorded before.
+    for row in sqlx::query(MINE).bind(&sagas).bind(&steps).bind(claim.0).fetch_all(pool).await? {
         if let Some(place) = places.get(&(row.try_get(0)?, row.try_get(1)?)) {
             held[*place] = true;
         }

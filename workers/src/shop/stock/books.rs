@@ -2,6 +2,8 @@
 //!
 //! Rows are locked in one order everywhere: the generation, reservations, then products by id.
 
+mod entry;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -9,11 +11,12 @@ use saga_model::SagaId;
 use sqlx::{PgPool, Postgres, Row, Transaction};
 use uuid::Uuid;
 
-use super::shelf::{read_lines, totals, write_lines};
-use super::sql::rows::{Reservation, State, stored_round};
+use self::entry::{Entry, Keys};
+use super::shelf::{read_lines, totals};
+use super::sql::rows::{Reservation, State};
 use super::{Line, StepKey, Want};
 use crate::participant::EffectKey;
-use crate::sql::breaks_a_check;
+use crate::sql::{breaks_a_check, is_there};
 use crate::trouble::Trouble;
 
 /// Tables `stock`, `reservation` and `stock_generation`.
@@ -32,17 +35,6 @@ pub(super) enum Booked {
     /// Redis admitted more than there is: it is not to be believed. Nothing was entered.
     Disagrees(String),
 }
-
-const BOOK: &str = "\
-WITH gate AS MATERIALIZED (SELECT generation FROM stock_generation WHERE id = 1 FOR SHARE), \
-made AS ( \
-    INSERT INTO reservation (saga_id, step, round, status, lines, generation, held, at) \
-    SELECT q.saga_id, q.step, q.round, 0, q.lines, $5, true, $6 \
-    FROM unnest($1::uuid[], $2::text[], $3::int4[], $4::text[]) AS q(saga_id, step, round, lines) \
-    WHERE EXISTS (SELECT 1 FROM gate WHERE generation = $5) \
-    ORDER BY q.saga_id, q.step, q.round \
-    ON CONFLICT DO NOTHING RETURNING saga_id, step, round) \
-SELECT gate.generation, made.saga_id, made.step, made.round FROM gate LEFT JOIN made ON true";
 
 /// Products come sorted by id and are found one by one through the index (see the session's settings), so their rows
 /// are locked in that order. Locking them in a statement part of its own would be a join of two parts without an
@@ -84,33 +76,21 @@ impl Books {
 
     /// Enters reservations that Redis admitted in `generation`.
     pub(super) async fn book(&self, generation: i64, wants: &[&Want]) -> Result<Booked, Trouble> {
-        let keys = Keys::of(wants.iter().map(|want| &want.key));
-        let lines: Vec<String> = wants.iter().map(|want| write_lines(&want.lines)).collect();
+        let entry = Entry::of(generation, wants);
         let mut transaction = self.pool.begin().await?;
-        let rows = sqlx::query(BOOK)
-            .bind(&keys.sagas)
-            .bind(&keys.steps)
-            .bind(&keys.rounds)
-            .bind(&lines)
-            .bind(generation)
-            .bind(service::time::now().0)
-            .fetch_all(&mut *transaction)
-            .await?;
-        let mut made: HashMap<(Uuid, String, i32), ()> = HashMap::with_capacity(rows.len());
-        for row in rows {
-            if row.try_get::<i64, _>(0)? != generation {
+        let entered = match entry.as_new(&mut transaction).await {
+            Err(error) if is_there(&error) => {
                 transaction.rollback().await?;
-                return Ok(Booked::Stale);
+                transaction = self.pool.begin().await?;
+                entry.unless_there(&mut transaction).await?
             }
-            if let Some(saga) = row.try_get::<Option<Uuid>, _>(1)? {
-                made.insert((saga, row.try_get(2)?, row.try_get(3)?), ());
-            }
-        }
-        let is_new = |want: &Want| {
-            let key = &want.key;
-            made.contains_key(&(key.saga.uuid(), key.step.to_string(), stored_round(key.round)))
+            entered => entered?,
         };
-        let new: Vec<&Want> = wants.iter().copied().filter(|want| is_new(want)).collect();
+        let Some(is_new) = entered else {
+            transaction.rollback().await?;
+            return Ok(Booked::Stale);
+        };
+        let new: Vec<&Want> = wants.iter().zip(&is_new).filter(|(_, is_new)| **is_new).map(|(want, _)| *want).collect();
         let totals = totals(new.iter().flat_map(|want| want.lines.iter()));
         let changes: Changes = totals.into_iter().map(|(sku, units)| (sku, (units, 0))).collect();
         match change(&mut transaction, &changes).await {
@@ -125,7 +105,8 @@ impl Books {
         if new.len() == wants.len() {
             return Ok(Booked::Done(vec![None; wants.len()]));
         }
-        let mut known = self.known(wants.iter().filter(|want| !is_new(want)).map(|want| &want.key)).await?;
+        let there = wants.iter().zip(is_new).filter(|(_, is_new)| !is_new).map(|(want, _)| &want.key);
+        let mut known = self.known(there).await?;
         Ok(Booked::Done(wants.iter().map(|want| known.remove(&want.key)).collect()))
     }
 
@@ -180,25 +161,6 @@ impl Books {
         let rounds = sqlx::query(ROUNDS).bind(&sagas).bind(&names).fetch_all(&mut *transaction).await?;
         transaction.commit().await?;
         Ok((generation, rounds.iter().map(reservation).collect::<Result<_, _>>()?))
-    }
-}
-
-/// Keys as columns.
-struct Keys<'a> {
-    sagas: Vec<Uuid>,
-    steps: Vec<&'a str>,
-    rounds: Vec<i32>,
-}
-
-impl<'a> Keys<'a> {
-    fn of(keys: impl Iterator<Item = &'a EffectKey>) -> Self {
-        let mut columns = Self { sagas: Vec::new(), steps: Vec::new(), rounds: Vec::new() };
-        for key in keys {
-            columns.sagas.push(key.saga.uuid());
-            columns.steps.push(&key.step);
-            columns.rounds.push(stored_round(key.round));
-        }
-        columns
     }
 }
 

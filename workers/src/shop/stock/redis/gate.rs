@@ -5,6 +5,7 @@
 //! moments in which a worker may die between Redis and SQL, and for those who wake up late; SQL remembers for ever.
 //! So do the notes that what an earlier generation admitted was put back.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -136,14 +137,22 @@ impl Gate {
         generation: i64,
         wants: &[&Want],
     ) -> Result<Result<Vec<Admitted>, Stale>, Trouble> {
-        let mut each = Vec::with_capacity(wants.len() * 8);
+        let lines = || wants.iter().flat_map(|want| want.lines.iter());
+        let products: BTreeSet<Uuid> = lines().map(|line| line.sku).collect();
+        let place: HashMap<Uuid, usize> = products.iter().copied().zip(1..).collect();
+        let mut each = Vec::with_capacity(products.len() + 2 + wants.len() * 3 + lines().count() * 2);
+        each.push(products.len().to_string());
+        each.extend(products.iter().map(Uuid::to_string));
+        each.push(wants.len().to_string());
         for want in wants {
             each.extend([name(&want.key), write_lines(&want.lines), want.lines.len().to_string()]);
             for line in want.lines.iter() {
-                each.extend([line.sku.to_string(), line.quantity.to_string()]);
+                // All are in it; Redis knows no product in place 0.
+                let place = place.get(&line.sku).copied().unwrap_or_default();
+                each.extend([place.to_string(), line.quantity.to_string()]);
             }
         }
-        let answers: Vec<String> = self.run(&RESERVE, generation, wants.len(), each).await?;
+        let answers: Vec<String> = self.run(&RESERVE, generation, each).await?;
         let Some((first, answers)) = answers.split_first() else { return Err(nonsense(&answers)) };
         if first == "STALE" {
             return Ok(Err(Stale));
@@ -161,7 +170,8 @@ impl Gate {
         generation: i64,
         what: &[(EffectKey, PutBack<'_>)],
     ) -> Result<Result<(), Stale>, Trouble> {
-        let mut each = Vec::with_capacity(what.len() * 3);
+        let mut each = Vec::with_capacity(1 + what.len() * 3);
+        each.push(what.len().to_string());
         for (key, what) in what {
             let (what, lines) = match what {
                 PutBack::KeepOut(lines) => ("keep-out", *lines),
@@ -171,7 +181,7 @@ impl Gate {
             };
             each.extend([name(key), what.to_owned(), lines.to_owned()]);
         }
-        let answer: String = self.run(&RELEASE, generation, what.len(), each).await?;
+        let answer: String = self.run(&RELEASE, generation, each).await?;
         Ok(fresh(&answer))
     }
 
@@ -193,16 +203,11 @@ impl Gate {
         &self,
         script: &Script,
         generation: i64,
-        count: usize,
         each: Vec<String>,
     ) -> Result<T, Trouble> {
         let live = self.link.live().await?;
-        let mut arguments = vec![
-            marker(generation, &live),
-            self.record_prefix(generation),
-            RECORDS.as_secs().to_string(),
-            count.to_string(),
-        ];
+        let mut arguments =
+            vec![marker(generation, &live), self.record_prefix(generation), RECORDS.as_secs().to_string()];
         arguments.extend(each);
         let keys = [self.marker_key(), self.shelf_key(generation)];
         self.link.script(&live, script, [&keys[0], &keys[1]], &arguments).await
