@@ -1,13 +1,15 @@
 //! What only a server at the other end of a connection can do wrong.
 
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use orchestrator::store::postgres::PostgresStore;
+use orchestrator::store::postgres::{PINNED_PLANS, PostgresStore, STORE};
 use orchestrator::store::rows::Batch;
 use orchestrator::store::{Committed, Store, StoreError};
 use saga_model::ids::ShardId;
-use sqlx::{Connection, PgConnection};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 
 use crate::fixtures::{LONG, Owner, definition, id_in, instance, key, reserved, saga};
 use crate::proxy::{Proxy, Trap};
@@ -248,4 +250,31 @@ async fn poll_once<F: Future + Unpin>(future: &mut F) -> bool {
     let ready = ready.await;
     tokio::task::yield_now().await;
     ready
+}
+
+/// Plans are made once, and may be made while a table holds a few rows: they look up by index what a batch names.
+#[tokio::test]
+async fn what_a_batch_changes_is_looked_up_however_small_the_table_is() {
+    on_database(|url| async move {
+        let store: AnyStore = Arc::new(PostgresStore::open(&url).unwrap());
+        let mut owner = Owner::of_all(&store).await;
+        let options = PgConnectOptions::from_str(&url).unwrap().options(PINNED_PLANS);
+        let mut session = options.connect().await.unwrap();
+        session.execute(AssertSqlSafe(format!("PREPARE store AS {STORE}"))).await.unwrap();
+        // Autovacuum analyzes a table after 50 changes at the earliest: the four transitions of 12 sagas.
+        for rows in [0, 12] {
+            for _ in 0..rows {
+                owner.started(&saga(id_in(ZERO))).await;
+            }
+            if rows > 0 {
+                session.execute("ANALYZE saga").await.unwrap();
+            }
+            let none = vec!["'{}'"; 52].join(", ");
+            let plan = sqlx::query_scalar::<_, String>(AssertSqlSafe(format!("EXPLAIN EXECUTE store({none})")));
+            let plan = plan.fetch_all(&mut session).await.unwrap().join("\n");
+            let update = plan.split_once("Update on saga").unwrap().1;
+            assert!(update.contains("Index Cond: (id = u.id)") && !update.contains("Join Filter"), "{rows}: {plan}");
+        }
+    })
+    .await;
 }

@@ -91,7 +91,11 @@ fn large(owner: &Owner) -> Batch {
 }
 
 fn question() -> Question {
-    Question { key: EffectKey { saga: id_in(ZERO), step: Arc::from("charge-payment"), round: 1 }, kind: Kind::Action }
+    Question {
+        key: EffectKey { saga: id_in(ZERO), step: Arc::from("charge-payment"), round: 1 },
+        kind: Kind::Action,
+        attempt: 1,
+    }
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 pub use self::pool::PINNED_PLANS;
+pub use self::statements::STORE;
 use super::codec;
 use super::rows::{
     AdminAnswer, AdminRequest, AuditFilter, Batch, Claim, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow,

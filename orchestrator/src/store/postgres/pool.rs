@@ -31,14 +31,18 @@ const REQUESTS: u32 = 8;
 const SESSION: [(&str, &str); 2] = [("idle_in_transaction_session_timeout", "3s"), ("statement_timeout", "5s")];
 
 /// Of the sessions that commit: nested loops over indexes, planned once. Left to itself, Postgres plans the joins of a
-/// commit for the tables as they are when a connection is new; for empty ones it reads all of the table, and keeps
-/// that plan while the table grows. (Without `jit=off` the forced plans would look costly enough to be compiled.)
-pub const PINNED_PLANS: [(&str, &str); 6] = [
+/// commit for the tables as they are when a connection is new; for small ones it reads all of the table for each row of
+/// the batch, and keeps that plan while the table grows. A row that is read costs as much as a lookup here, so that a
+/// lookup is cheaper unless the table was analyzed while it was all but empty. (Without `jit=off` the forced plans would look
+/// costly enough to be compiled.)
+pub const PINNED_PLANS: [(&str, &str); 8] = [
     ("plan_cache_mode", "force_generic_plan"),
+    ("cpu_tuple_cost", "1"),
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
     ("enable_bitmapscan", "off"),
+    ("enable_memoize", "off"),
     ("jit", "off"),
 ];
 
