@@ -1,7 +1,7 @@
 //! The edge of a process: what is the same for every route.
 //!
-//! From outside to inside a request meets: [`edge`] (every refusal is a problem document; an answer given early is
-//! not lost; counts, traces, panics, long URIs), whatever the process puts between (an audit), the door
+//! From outside to inside a request meets: [`serve`] (an answer given early is not lost), [`edge`] (every refusal is a
+//! problem document; counts, traces, long URIs, panics), whatever the process puts between (an audit), the door
 //! ([`crate::keys::guard`]), and then its handler, which reads it with [`JsonBody`], [`Fields`], [`Query`], [`PathId`]
 //! and the header functions here.
 
@@ -25,11 +25,11 @@ pub const PATIENCE: Duration = Duration::from_secs(4);
 pub const LAST_PATIENCE: Duration = Duration::from_millis(500);
 
 pub use body::{JsonBody, MAX_BODY_BYTES, parse_json};
-pub use edge::{MAX_URI_BYTES, edge, refusal};
+pub use edge::{Audit, MAX_URI_BYTES, edge, guarded_edge, refusal};
 pub use fields::{Fields, usable_reason};
 pub use headers::{Revision, idempotency_key, if_match};
 pub use late::refused_body;
 pub use path::{PathId, path_text, path_uuid};
 pub use query::{Query, no_query};
-pub use serve::{bind, serve};
+pub use serve::{Routes, bind, serve};
 pub use trace::RequestTrace;

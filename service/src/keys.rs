@@ -18,7 +18,7 @@ use subtle::ConstantTimeEq;
 use crate::problem::{Code, Problem};
 use crate::settings::Secret;
 
-pub use guard::{guard, is_keyless};
+pub use guard::{Door, guard, is_keyless};
 pub use list::{InvalidKeys, KeyList};
 pub use scope::{InvalidScopes, OpenScopes, Scope, Scopes};
 

@@ -22,6 +22,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 pub use http::HttpMetrics;
+pub(crate) use http::RouteName;
 pub use prometheus_client;
 
 /// Bounds of a histogram of seconds, from a millisecond to a minute.

@@ -1,14 +1,17 @@
 //! The door before the house is ready: health and metrics answer at once, everything else once the engine runs.
 
+use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
+use axum::routing::future::RouteFuture;
 use service::health::Health;
 use service::metrics::Metrics;
 use service::problem::{Code, Problem};
-use tower::ServiceExt;
+use tower::Service;
 
 /// Routes that are opened once.
 #[derive(Clone)]
@@ -28,16 +31,21 @@ impl Entrance {
         // Opened a second time it stays as it was.
         let _ = self.open.set(routes);
     }
-
-    /// What to serve.
-    pub fn routes(&self) -> Router {
-        Router::new().fallback(pass).with_state(self.clone())
-    }
 }
 
-async fn pass(State(entrance): State<Entrance>, request: Request) -> Response {
-    let routes = entrance.open.get().unwrap_or(&entrance.closed).clone();
-    routes.oneshot(request).await.unwrap_or_else(|never| match never {})
+/// It leads to the routes of now. The edge is theirs.
+impl Service<Request> for Entrance {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = RouteFuture<Infallible>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        self.open.get().unwrap_or(&self.closed).clone().call(request)
+    }
 }
 
 async fn not_ready() -> Response {

@@ -78,7 +78,7 @@ impl Process {
         // Named from the start: a process that owns no shard yet is not ready, whatever else is up.
         health.register("shards", Effect::NotReady);
         let entrance = Entrance::new(&health, &metrics);
-        let http = tokio::spawn(serve(listener, entrance.routes(), shutdown.clone(), REQUESTS_WITHIN));
+        let http = tokio::spawn(serve(listener, entrance.clone(), shutdown.clone(), REQUESTS_WITHIN));
         let tracer = telemetry.tracer("saga")?;
         Ok(Self { health, metrics, keys: Arc::new(keys), shutdown, telemetry, tracer, entrance, http })
     }

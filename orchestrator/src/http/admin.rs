@@ -30,7 +30,7 @@ use super::{Api, away, sagas};
 use crate::store::StoreError;
 use crate::store::rows::{AdminAnswer, AdminRequest, RequestStatus, SagaRecord};
 
-pub use audit::audited;
+pub use audit::{audited, concerns};
 pub use call::Call;
 
 use audit::Recorded;

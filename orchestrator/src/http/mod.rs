@@ -25,8 +25,8 @@ use axum::routing::{get, post};
 use saga_model::event::Action;
 use saga_model::{Definition, SagaId};
 use service::health::Health;
-use service::http::{LAST_PATIENCE, PATIENCE};
-use service::keys::{ApiKeys, guard, is_keyless};
+use service::http::{Audit, LAST_PATIENCE, PATIENCE};
+use service::keys::{ApiKeys, Door, is_keyless};
 use service::metrics::Metrics;
 use service::problem::{Code, Problem};
 use tokio_util::sync::CancellationToken;
@@ -88,9 +88,9 @@ pub fn router(api: Api, more: impl Into<More>) -> Router {
         routes = routes.route(&path, post(move |State(api): State<Arc<Api>>, call| admin::act(api, action, call)));
     }
     let routes = routes.with_state(api.clone()).merge(more).merge(health.routes()).merge(metrics.routes());
-    let guarded = guard(routes, keys.clone(), is_keyless);
-    let http = metrics.http();
-    service::http::edge(audit(admin::audited(guarded, api.clone(), records)), http)
+    let (door, http, audited) = (Door { keys: keys.clone(), keyless: is_keyless }, metrics.http(), api.clone());
+    let around = Box::new(move |routes| audit(admin::audited(routes, audited, records)));
+    service::http::guarded_edge(routes, door, Audit { concerns: admin::concerns, around }, http)
 }
 
 impl Api {

@@ -7,38 +7,51 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use axum::BoxError;
 use axum::body::{Body, HttpBody};
-use axum::extract::Request;
+use axum::http::StatusCode;
 use axum::http::header::EXPECT;
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::http::request::Parts;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::oneshot;
+
+use super::late::Punctual;
 
 /// So much is taken, for so long, and as long as something comes.
 pub(super) const AT_MOST_BYTES: usize = 64 * 1024 * 1024;
 pub(super) const AT_MOST: Duration = Duration::from_secs(4);
 pub(super) const SILENCE: Duration = Duration::from_millis(500);
 
-pub(super) async fn take_what_comes(request: Request, next: Next) -> Response {
-    // A client that expects a go-ahead has not sent its body and will not, once refused.
-    if request.body().is_end_stream() || request.headers().contains_key(EXPECT) {
-        return next.run(request).await;
+/// A body for whoever answers the request, and what is left of it for whoever sends the answer.
+pub(super) struct Rest(Option<oneshot::Receiver<Punctual>>);
+
+impl Rest {
+    /// Lends `body` to whoever answers.
+    pub(super) fn of(head: &Parts, body: Punctual) -> (Body, Self) {
+        // A client that expects a go-ahead has not sent its body and will not, once refused.
+        if head.headers.contains_key(EXPECT) {
+            return (Body::new(body), Self(None));
+        }
+        let (give_back, given_back) = oneshot::channel();
+        (Body::new(Lent { body: Some(body), give_back: Some(give_back) }), Self(Some(given_back)))
     }
-    let (give_back, given_back) = oneshot::channel();
-    let request = request.map(|body| Body::new(Lent { body, give_back: Some(give_back) }));
-    let response = next.run(request).await;
-    let refused = response.status().is_client_error() || response.status().is_server_error();
-    if let (true, Ok(body)) = (refused, { given_back }.try_recv()) {
-        // Whatever comes of it: the answer is sent now.
-        let _rest = tokio::time::timeout(AT_MOST, discard(body)).await;
+
+    /// Before a refusal is sent.
+    pub(super) async fn take(self, status: StatusCode) {
+        let refused = status.is_client_error() || status.is_server_error();
+        if refused
+            && let Some(mut given_back) = self.0
+            && let Ok(body) = given_back.try_recv()
+        {
+            // Whatever comes of it: the answer is sent now.
+            let _rest = tokio::time::timeout(AT_MOST, discard(body)).await;
+        }
     }
-    response
 }
 
-async fn discard(mut body: Body) {
+async fn discard(mut body: Punctual) {
     let mut bytes = 0;
     while let Ok(Some(Ok(frame))) = tokio::time::timeout(SILENCE, body.frame()).await {
         bytes += frame.data_ref().map_or(0, Bytes::len);
@@ -50,16 +63,18 @@ async fn discard(mut body: Body) {
 
 /// A body that goes back to its lender if it is dropped before its end.
 struct Lent {
-    body: Body,
-    give_back: Option<oneshot::Sender<Body>>,
+    /// None once it has gone back.
+    body: Option<Punctual>,
+    give_back: Option<oneshot::Sender<Punctual>>,
 }
 
 impl HttpBody for Lent {
     type Data = Bytes;
-    type Error = axum::Error;
+    type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(body).poll_frame(cx));
         if !matches!(frame, Some(Ok(_))) {
             self.give_back = None;
         }
@@ -67,19 +82,19 @@ impl HttpBody for Lent {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map(HttpBody::size_hint).unwrap_or_default()
     }
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        if let Some(give_back) = self.give_back.take() {
+        if let Some((give_back, body)) = self.give_back.take().zip(self.body.take()) {
             // A lender that is gone does not want it.
-            let _gone = give_back.send(std::mem::take(&mut self.body));
+            let _gone = give_back.send(body);
         }
     }
 }

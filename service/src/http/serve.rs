@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
+use axum::extract::Request;
 use axum::http::HeaderValue;
 use axum::http::header::CONNECTION;
 use axum::response::Response;
@@ -19,9 +19,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tower::ServiceExt;
+use tower::Service;
 
 use super::bare::Documented;
+use super::drain::Rest;
 use super::late::Punctual;
 use crate::exit::Stop;
 use crate::settings::ListenAddr;
@@ -42,6 +43,17 @@ const LAST_CALL: Duration = Duration::from_millis(500);
 
 /// How long to wait when the system has no more connections to give (out of file descriptors).
 const SHORT_OF_CONNECTIONS: Duration = Duration::from_millis(200);
+
+/// What answers requests, and is always ready to: a `Router`, or what leads to one.
+pub trait Routes:
+    Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+impl<S> Routes for S where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+}
 
 /// Listens at an address.
 ///
@@ -64,7 +76,7 @@ pub async fn bind(addr: &ListenAddr) -> Result<TcpListener, Stop> {
 /// answered, and what is not done `hard_stop` after the process began to drain is cut off. Returns how many were.
 ///
 /// Endless answers (event streams) have to watch [`Shutdown::draining`] and end by themselves.
-pub async fn serve(listener: TcpListener, routes: Router, shutdown: Shutdown, hard_stop: Duration) -> usize {
+pub async fn serve(listener: TcpListener, routes: impl Routes, shutdown: Shutdown, hard_stop: Duration) -> usize {
     let mut connections = JoinSet::new();
     let mut draining_since = None;
     loop {
@@ -116,7 +128,7 @@ fn concerns_one_client(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn connection(stream: TcpStream, routes: Router, shutdown: Shutdown) {
+async fn connection(stream: TcpStream, routes: impl Routes, shutdown: Shutdown) {
     // Answers are written whole: waiting for more to send would only delay them. Where the system cannot, it is slower.
     let _slower = stream.set_nodelay(true);
     let asked = Arc::new(AtomicBool::new(false));
@@ -151,12 +163,20 @@ async fn connection(stream: TcpStream, routes: Router, shutdown: Shutdown) {
     let _ended = connection.await;
 }
 
-async fn answer(request: hyper::Request<Incoming>, routes: Router, shutdown: Shutdown) -> Response {
+async fn answer<S: Routes>(request: hyper::Request<Incoming>, mut routes: S, shutdown: Shutdown) -> Response {
     let draining = shutdown.draining();
-    let request = request.map(|body| {
-        if body.is_end_stream() { Body::empty() } else { Body::new(Punctual::new(body, draining.clone())) }
-    });
-    let mut response = routes.oneshot(request).await.unwrap_or_else(|never| match never {});
+    let (head, body) = request.into_parts();
+    let (body, rest) = if body.is_end_stream() {
+        (Body::empty(), None)
+    } else {
+        let (body, rest) = Rest::of(&head, Punctual::new(body, draining.clone()));
+        (body, Some(rest))
+    };
+    let answer = routes.call(Request::from_parts(head, body)).await;
+    let mut response = answer.unwrap_or_else(|never| match never {});
+    if let Some(rest) = rest {
+        rest.take(response.status()).await;
+    }
     if draining.is_cancelled() {
         // The next request finds a process that stays.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

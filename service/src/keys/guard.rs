@@ -16,15 +16,24 @@ pub fn is_keyless(path: &str) -> bool {
     matches!(path, "/livez" | "/readyz" | "/metrics" | "/openapi.json" | "/asyncapi.json")
 }
 
+/// Who is let in.
+#[derive(Clone, Debug)]
+pub struct Door {
+    pub keys: Arc<ApiKeys>,
+    /// Names the paths that are left alone.
+    pub keyless: fn(&str) -> bool,
+}
+
 /// Puts a guard before all of `routes`, unknown ones included: it finds the [`Caller`](super::Caller), which
 /// handlers may ask for, and refuses one that lacks the scope of the route. `keyless` names the paths it leaves alone.
 ///
 /// What must also see refused requests (the audit) is layered around this.
 pub fn guard(routes: Router, keys: Arc<ApiKeys>, keyless: fn(&str) -> bool) -> Router {
+    let door = Door { keys, keyless };
     routes.layer(from_fn(move |request: Request, next: Next| {
-        let keys = keys.clone();
+        let request = door.admit(request);
         async move {
-            match admit(request, &keys, keyless) {
+            match request {
                 Ok(request) => next.run(request).await,
                 Err(problem) => problem.into_response(),
             }
@@ -32,15 +41,17 @@ pub fn guard(routes: Router, keys: Arc<ApiKeys>, keyless: fn(&str) -> bool) -> R
     }))
 }
 
-fn admit(mut request: Request, keys: &ApiKeys, keyless: fn(&str) -> bool) -> Result<Request, Problem> {
-    if !keyless(request.uri().path()) {
-        let caller = keys.authenticate(request.headers())?;
-        if let Some(scope) = scope_of(request.method(), request.uri().path()) {
-            caller.require(scope)?;
+impl Door {
+    pub(crate) fn admit(&self, mut request: Request) -> Result<Request, Problem> {
+        if !(self.keyless)(request.uri().path()) {
+            let caller = self.keys.authenticate(request.headers())?;
+            if let Some(scope) = scope_of(request.method(), request.uri().path()) {
+                caller.require(scope)?;
+            }
+            request.extensions_mut().insert(caller);
         }
-        request.extensions_mut().insert(caller);
+        Ok(request)
     }
-    Ok(request)
 }
 
 /// The scope that a request needs. Methods that no route has need none: they are refused for what they are.

@@ -1,13 +1,19 @@
 //! Requests: how many, how long.
 
+use std::fmt::{self, Write as _};
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
+use axum::extract::MatchedPath;
 use axum::http::{Method, StatusCode};
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
 use super::{Metrics, Seconds};
+
+/// The route of a request that matched none, as metrics and traces call it.
+const UNMATCHED: &str = "unmatched";
 
 /// Counts requests. Labels are of a bounded number: the route is a template, the method a known one.
 #[derive(Clone, Debug)]
@@ -16,16 +22,21 @@ pub struct HttpMetrics {
     seconds: Seconds<Place>,
 }
 
+/// The template of a request's path, as the router has it: never the path itself, of which there are too many. Cheap to
+/// make and to clone, for each request has one.
+#[derive(Clone, Debug)]
+pub(crate) struct RouteName(pub(crate) Option<MatchedPath>);
+
 #[derive(Clone, Hash, PartialEq, Eq, Debug, EncodeLabelSet)]
 struct Request {
-    route: String,
+    route: RouteName,
     method: &'static str,
     status: u16,
 }
 
 #[derive(Clone, Hash, PartialEq, Eq, Debug, EncodeLabelSet)]
 struct Place {
-    route: String,
+    route: RouteName,
     method: &'static str,
 }
 
@@ -37,11 +48,37 @@ impl HttpMetrics {
         }
     }
 
-    pub(crate) fn count(&self, route: &str, method: &Method, status: StatusCode, took: Duration) {
+    pub(crate) fn count(&self, route: RouteName, method: &Method, status: StatusCode, took: Duration) {
         let method = known(method);
-        let request = Request { route: route.to_owned(), method, status: status.as_u16() };
+        let request = Request { route, method, status: status.as_u16() };
         self.requests.get_or_create(&request).inc();
-        self.seconds.get_or_create(&Place { route: route.to_owned(), method }).observe(took.as_secs_f64());
+        let place = Place { route: request.route, method };
+        self.seconds.get_or_create(&place).observe(took.as_secs_f64());
+    }
+}
+
+impl RouteName {
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.as_ref().map_or(UNMATCHED, MatchedPath::as_str)
+    }
+}
+
+impl PartialEq for RouteName {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+impl Eq for RouteName {}
+
+impl Hash for RouteName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl EncodeLabelValue for RouteName {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        encoder.write_str(self.as_str())
     }
 }
 

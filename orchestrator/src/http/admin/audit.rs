@@ -46,7 +46,8 @@ pub fn audited(routes: Router, api: Arc<Api>, others: fn(&str) -> bool) -> Route
     }))
 }
 
-fn concerns(request: &Request) -> bool {
+/// Whether a request has to be recorded, here or by others.
+pub fn concerns(request: &Request) -> bool {
     let admin =
         request.uri().path().strip_prefix("/admin").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     admin && (request.method() == Method::POST || request.method() == Method::PUT)
