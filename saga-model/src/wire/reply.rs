@@ -1,5 +1,7 @@
 //! Replies: how a worker writes one and how the orchestrator reads it.
 
+mod plain;
+
 use serde::Serialize;
 
 use super::command::Command;
@@ -28,6 +30,11 @@ pub struct ReplyMessage {
 /// # Errors
 /// The code of the dead letter that it is.
 pub fn parse(bytes: &[u8]) -> Result<ReplyMessage, Unreadable> {
+    plain::read(bytes).map_or_else(|| read_whole(bytes), Ok)
+}
+
+/// The long way, by which every reply can be read, and which says what is wrong with one that cannot.
+fn read_whole(bytes: &[u8]) -> Result<ReplyMessage, Unreadable> {
     let limits = Limits { uncounted: 0, depth: MAX_DEPTH, member: Some(("output", MAX_OUTPUT_BYTES)) };
     let mut fields = Fields::read(bytes, &limits)?;
     let (saga_id, step, kind) = (fields.saga_id()?, fields.text("step")?, fields.kind()?);
