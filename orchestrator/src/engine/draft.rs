@@ -1,5 +1,6 @@
 //! A turn's inputs applied in memory, on copies: what one commit will store.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -69,11 +70,14 @@ pub fn judge(
     now: Micros,
 ) -> Judged {
     let saga = record.map(|record| &*record.saga);
-    catch_unwind(AssertUnwindSafe(|| advance(definition, saga, event, actor, now))).map_err(|panic| {
-        let said = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-        format!("the transition could not be computed: {said}")
-    })
+    catch_unwind(AssertUnwindSafe(|| advance(definition, saga, event, actor, now)))
+        .map_err(|panic| format!("the transition could not be computed: {}", said(&*panic)))
+}
+
+/// The words of a panic, if it had any.
+pub fn said(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or_default()
 }
 
 impl Draft {
@@ -117,7 +121,7 @@ impl Draft {
         definition: Arc<Definition>,
         shard: ShardId,
         submission: usize,
-        t: Transition,
+        (row, effects): (Row, Vec<Effect>),
     ) {
         self.index.insert(record.saga.id, self.members.len());
         self.members.push(Member {
@@ -125,7 +129,7 @@ impl Draft {
             definition,
             shard,
             submission: Some(submission),
-            transitions: vec![(t.row, t.effects)],
+            transitions: vec![(row, effects)],
             first_seq: 0,
         });
     }

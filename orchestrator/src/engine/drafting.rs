@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use saga_model::advance::{Advance, Foreign, Refused};
+use saga_model::advance::{Advance, Foreign, Refused, Transition};
 use saga_model::event::{Actor, Event, Reply, Verb};
 use saga_model::ids::ShardId;
 use saga_model::wire::{DeadLetterCode, Unreadable};
@@ -190,8 +190,9 @@ impl Core {
                     business_key: submission.business_key.clone(),
                     traceparent: submission.traceparent.clone(),
                 };
-                let record = SagaRecord { saga: Arc::new(transition.saga.clone()), origin: Arc::new(origin) };
-                draft.start(record, definition, shard, index, *transition);
+                let Transition { saga, row, effects } = *transition;
+                let record = SagaRecord { saga: Arc::new(saga), origin: Arc::new(origin) };
+                draft.start(record, definition, shard, index, (row, effects));
                 if let Some(keyed) = &submission.key {
                     let record = KeyRecord { saga: id, fingerprint: keyed.fingerprint.clone() };
                     draft.keys.push((index, NewKey { key: keyed.key.clone(), record, at: draft.now }));

@@ -176,8 +176,8 @@ impl Inbox {
     pub fn take(&self, admit: bool) -> Taken {
         let mut queues = self.lock();
         let control = queues.control.drain(..).collect();
-        let mut inputs = Vec::new();
         let replies = queues.replies.len().min(MAX_TURN);
+        let mut inputs = Vec::with_capacity(replies + queues.submissions.len().min(MAX_TURN));
         inputs.extend(queues.replies.drain(..replies).map(|reply| Input::Reply(Box::new(reply))));
         let requests = queues.requests.len().min(MAX_TURN);
         inputs.extend(queues.requests.drain(..requests).map(|request| Input::Request(Box::new(request))));

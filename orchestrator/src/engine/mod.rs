@@ -30,7 +30,7 @@
 //! Off the road: `assembly` (the parts put together), `poison` and `doubt` (what the store refuses; a commit whose
 //! outcome is unknown), `shards`, `recover` and `definitions` (which shards are ours, how one is taken over, what its
 //! sagas may run), `letters` (what operators do about dead letters), `refusal` (why a verb was refused, by its code),
-//! `report`, `meters` and `trace` (what is told of it), `stepwise` (all of it, driven by a simulator).
+//! `report`, `meters` and `trace` (what is told of it), `onward` (work that outlives its caller), `stepwise` (all of it, driven by a simulator).
 
 mod assembly;
 mod carry;
@@ -52,6 +52,7 @@ mod look;
 mod mailbox;
 mod messages;
 mod meters;
+mod onward;
 mod poison;
 mod recover;
 pub(crate) mod refusal;
@@ -89,8 +90,10 @@ pub use submit::{StartError, StartRequest, Started};
 
 use self::assembly::Assembly;
 use self::clock::Clock;
+use self::draft::said;
 use self::inbox::Closing;
 use self::mailbox::Mailbox;
+use self::onward::Onward;
 use self::submit::Front;
 use self::watchers::Watchers;
 use crate::bus::Bus;
@@ -172,8 +175,8 @@ impl Engine {
     /// Why no saga was started.
     pub async fn begin(&self, request: StartRequest) -> std::result::Result<Started, StartError> {
         let front = self.front.clone();
-        let started = tokio::spawn(async move { front.start(request).await }).await;
-        started.unwrap_or_else(|error| Err(StartError::Failed(error.to_string())))
+        let started = Onward::new(async move { front.start(request).await }).await;
+        started.unwrap_or_else(|panic| Err(StartError::Failed(format!("it panicked: {}", said(&*panic)))))
     }
 
     /// Puts an operator's request to whoever owns its saga and waits for the answer; none if nobody answered in

@@ -9,6 +9,9 @@ use service::problem::Problem;
 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
+/// An order fits into so much.
+const USUAL_BYTES: usize = 640;
+
 /// An answer with a JSON body.
 #[derive(Debug)]
 pub struct Answer(Response);
@@ -19,7 +22,8 @@ impl Answer {
     /// # Errors
     /// 500 if it cannot be written, which is our mistake.
     pub fn of(status: StatusCode, body: &impl Serialize) -> Result<Self, Problem> {
-        let text = serde_json::to_vec(body).map_err(|error| Problem::internal(&error))?;
+        let mut text = Vec::with_capacity(USUAL_BYTES);
+        serde_json::to_writer(&mut text, body).map_err(|error| Problem::internal(&error))?;
         let mut response = Response::new(Body::from(text));
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -30,8 +34,8 @@ impl Answer {
     ///
     /// # Errors
     /// 500 if that is no path, which is our mistake.
-    pub fn location(mut self, path: &str) -> Result<Self, Problem> {
-        let path = HeaderValue::from_str(path).map_err(|error| Problem::internal(&error))?;
+    pub fn location(mut self, path: String) -> Result<Self, Problem> {
+        let path = HeaderValue::try_from(path).map_err(|error| Problem::internal(&error))?;
         self.0.headers_mut().insert(LOCATION, path);
         Ok(self)
     }

@@ -24,12 +24,15 @@ pub async fn create(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     no_query(&uri)?;
-    let asker = Asker::new(uri.path().to_owned(), beginning, &headers)?;
-    let order = Order::parse(&body.parse()?, "").map_err(Problem::validation)?;
+    let asker = Asker::new(uri.path(), beginning, &headers)?;
+    let order = match Order::plain(&body.0) {
+        Some(order) => order,
+        None => Order::parse(&body.parse()?, "").map_err(Problem::validation)?,
+    };
     let wish = Wish::of_order(&order, None)?;
-    let started = asker.start(&api, wish).await?;
+    let started = asker.start(&api, wish, || order.fingerprint()).await?;
     let order = view::order(&api, &started.record).await?.ok_or_else(|| lost(&started.record.saga.id))?;
-    let answer = Answer::of(StatusCode::OK, &order)?.location(&format!("/orders/{}", started.record.saga.id))?;
+    let answer = Answer::of(StatusCode::OK, &order)?.location(format!("/orders/{}", started.record.saga.id))?;
     Ok(answer.replayed(started.replayed).done())
 }
 
@@ -81,7 +84,6 @@ impl Wish {
             definition: NAME.to_owned(),
             input: order.to_input().map_err(|error| Problem::internal(&error))?,
             user_id: Some(order.user_id),
-            fingerprint: order.fingerprint(),
             business_key,
         })
     }

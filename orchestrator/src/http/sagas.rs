@@ -51,10 +51,10 @@ pub async fn start(
     no_query(&uri)?;
     let (_, definition) = api.engine.definitions().active(&name).ok_or_else(|| definitions::unknown(&name))?;
     let asker = Asker::new(format!("/sagas/{name}"), beginning, &headers)?;
-    let wish = Wish::read(&body.parse()?, &name, definition.blueprint().input)?;
-    let started = asker.start(&api, wish).await?;
+    let (wish, fingerprint) = Wish::read(&body.parse()?, &name, definition.blueprint().input)?;
+    let started = asker.start(&api, wish, || fingerprint).await?;
     let answer = shown(&api, &started.record, StatusCode::ACCEPTED).await?;
-    let answer = answer.location(&format!("/sagas/{}", started.record.saga.id))?;
+    let answer = answer.location(format!("/sagas/{}", started.record.saga.id))?;
     Ok(answer.replayed(started.replayed).done())
 }
 
@@ -76,8 +76,8 @@ fn wait(text: &str) -> Result<Duration, String> {
 }
 
 impl Wish {
-    /// Reads the body of a start: `{"input", "businessKey"?}`.
-    fn read(body: &Json<'_>, name: &str, form: InputForm) -> Result<Self, Problem> {
+    /// Reads the body of a start, `{"input", "businessKey"?}`: with its fingerprint.
+    fn read(body: &Json<'_>, name: &str, form: InputForm) -> Result<(Self, String), Problem> {
         let mut fields = Fields::of(body, &["input", "businessKey"])?;
         let business_key = fields.name("businessKey");
         let input = fields.required("input");
@@ -86,19 +86,16 @@ impl Wish {
                 let order = input.and_then(|input| orders::field(&mut fields, "input", input));
                 let order = fields.finish(|| order)?;
                 let wish = Self::of_order(&order, business_key.map(str::to_owned))?;
-                let fingerprint = fingerprint::of(&[Part::Text(&wish.fingerprint), business_key.into()]);
-                Ok(Self { fingerprint, definition: name.to_owned(), ..wish })
+                let fingerprint = fingerprint::of(&[Part::Text(&order.fingerprint()), business_key.into()]);
+                Ok((Self { definition: name.to_owned(), ..wish }, fingerprint))
             }
             InputForm::Object => {
                 let raw = input.and_then(|input| fields.object("input", input));
                 let said = input.map_or(Part::Absent, Part::Json);
-                fields.finish(|| raw).map(|input| Self {
-                    definition: name.to_owned(),
-                    input,
-                    user_id: None,
-                    business_key: business_key.map(str::to_owned),
-                    fingerprint: fingerprint::of(&[said, business_key.into()]),
-                })
+                let input = fields.finish(|| raw)?;
+                let fingerprint = fingerprint::of(&[said, business_key.into()]);
+                let (definition, business_key) = (name.to_owned(), business_key.map(str::to_owned));
+                Ok((Self { definition, input, user_id: None, business_key }, fingerprint))
             }
         }
     }

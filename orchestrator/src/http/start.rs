@@ -1,5 +1,6 @@
 //! Starting sagas over HTTP: what `POST /orders` and `POST /sagas/{definition}` share.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,9 +46,9 @@ impl FromRequestParts<Arc<Api>> for Beginning {
 
 /// Who starts something, where, and under which key.
 #[derive(Debug)]
-pub struct Asker {
+pub struct Asker<'a> {
     /// The path of the request: keys are separate for each.
-    pub path: String,
+    pub path: Cow<'a, str>,
     pub caller: Caller,
     pub key: Option<String>,
     pub trace: RequestTrace,
@@ -61,36 +62,43 @@ pub struct Wish {
     /// Set for an order: whose it is.
     pub user_id: Option<Uuid>,
     pub business_key: Option<String>,
-    /// Equal for two requests exactly if they ask for the same.
-    pub fingerprint: String,
 }
 
-impl Asker {
+impl<'a> Asker<'a> {
     /// Reads what the headers say.
     ///
     /// # Errors
     /// 400 for an `Idempotency-Key` that is none, or two.
-    pub fn new(path: String, beginning: Beginning, headers: &HeaderMap) -> Result<Self, Problem> {
+    pub fn new(path: impl Into<Cow<'a, str>>, beginning: Beginning, headers: &HeaderMap) -> Result<Self, Problem> {
         let Beginning { caller, trace } = beginning;
-        Ok(Self { path, caller, key: idempotency_key(headers)?, trace })
+        Ok(Self { path: path.into(), caller, key: idempotency_key(headers)?, trace })
     }
 
-    /// Starts what is wished for, or finds what an earlier request with the same key started.
+    /// Starts what is wished for, or finds what an earlier request with the same key started. `fingerprint` is equal for
+    /// two requests exactly if they ask for the same; it is worked out only where there is a key to compare it for.
     ///
     /// # Errors
     /// What the client is told; but for a commit in doubt, nothing was stored.
-    pub async fn start(self, api: &Api, wish: Wish) -> Result<Started, Problem> {
-        let Wish { definition, input, user_id, business_key, fingerprint } = wish;
-        // Callers without a key share one space of idempotency keys, which no key's name can be.
-        let caller = self.caller.name().unwrap_or_default().to_owned();
-        let key = self.key.map(|key| IdempotencyKey { caller, path: self.path, key });
+    pub async fn start(
+        self,
+        api: &Api,
+        wish: Wish,
+        fingerprint: impl FnOnce() -> String + Send,
+    ) -> Result<Started, Problem> {
+        let Wish { definition, input, user_id, business_key } = wish;
+        let key = self.key.map(|key| {
+            // Callers without a key share one space of idempotency keys, which no key's name can be.
+            let caller = self.caller.name().unwrap_or_default().to_owned();
+            let key = IdempotencyKey { caller, path: self.path.into_owned(), key };
+            KeyedRequest { key, fingerprint: fingerprint() }
+        });
         let name = self.caller.name().unwrap_or("anonymous").to_owned();
         let request = StartRequest {
             definition,
             input,
             user_id,
             business_key,
-            key: key.map(|key| KeyedRequest { key, fingerprint }),
+            key,
             traceparent: root_of(self.trace)?.to_string(),
             actor: Actor::Key(name),
         };
