@@ -220,10 +220,12 @@ impl Engine {
     /// # Errors
     /// If the database is away.
     pub async fn definition_of(&self, record: &SagaRecord) -> Result<Option<Arc<Definition>>> {
-        if self.definitions.get(record.origin.definition).is_none() {
-            self.definitions.refresh(self.store.as_ref()).await?;
+        let id = record.origin.definition;
+        if let Some(known) = self.definitions.get(id) {
+            return Ok(Some(known));
         }
-        Ok(self.definitions.get(record.origin.definition))
+        self.definitions.refresh(self.store.as_ref()).await?;
+        Ok(self.definitions.get(id))
     }
 
     pub fn definitions(&self) -> &Definitions {

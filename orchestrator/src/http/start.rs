@@ -1,6 +1,7 @@
 //! Starting sagas over HTTP: what `POST /orders` and `POST /sagas/{definition}` share.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,7 +100,7 @@ impl<'a> Asker<'a> {
             user_id,
             business_key,
             key,
-            traceparent: root_of(self.trace)?.to_string(),
+            traceparent: written(root_of(self.trace)?),
             actor: Actor::Key(name),
         };
         // The engine goes on with it all the same; with a key, a repeat finds what became of it.
@@ -121,6 +122,14 @@ fn root_of(RequestTrace(trace): RequestTrace) -> Result<TraceParent, Problem> {
         TraceParent::new(trace, span_id_of(&trace.to_string()), true)
     };
     trace.or_else(begun).ok_or_else(|| Problem::internal(&"a new trace has an id of zero"))
+}
+
+fn written(trace: TraceParent) -> String {
+    const LENGTH: usize = 55;
+    let mut text = String::with_capacity(LENGTH);
+    // A text takes whatever is written to it.
+    let _written = write!(text, "{trace}");
+    text
 }
 
 /// What the client is told of a saga that was not started; `owns_nothing` if that is why.

@@ -1,6 +1,7 @@
 //! Bodies that fail with a [`Problem`]: whoever reads them ([`super::JsonBody`]) refuses the request with it.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -21,13 +22,13 @@ const LAST_PATIENCE: Duration = Duration::from_secs(2);
 /// A body for which nobody waits for ever, and a process that ends not for long.
 pub(super) struct Punctual {
     body: Incoming,
-    draining: CancellationToken,
+    draining: Arc<CancellationToken>,
     /// Begins when the body is first waited for: most have come with their head.
     late: Option<Pin<Box<dyn Future<Output = Problem> + Send>>>,
 }
 
 impl Punctual {
-    pub(super) fn new(body: Incoming, draining: CancellationToken) -> Self {
+    pub(super) fn new(body: Incoming, draining: Arc<CancellationToken>) -> Self {
         Self { body, draining, late: None }
     }
 }
@@ -56,7 +57,7 @@ impl HttpBody for Punctual {
     }
 }
 
-async fn late(draining: CancellationToken) -> Problem {
+async fn late(draining: Arc<CancellationToken>) -> Problem {
     let the_end = async {
         draining.cancelled().await;
         tokio::time::sleep(LAST_PATIENCE).await;

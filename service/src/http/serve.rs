@@ -19,6 +19,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use super::bare::Documented;
@@ -131,10 +132,12 @@ fn concerns_one_client(error: &io::Error) -> bool {
 async fn connection(stream: TcpStream, routes: impl Routes, shutdown: Shutdown) {
     // Answers are written whole: waiting for more to send would only delay them. Where the system cannot, it is slower.
     let _slower = stream.set_nodelay(true);
-    let asked = Arc::new(AtomicBool::new(false));
+    let asked = AtomicBool::new(false);
+    // Shared by the requests of this connection: to clone the token itself takes a lock that all connections share.
+    let draining = Arc::new(shutdown.draining().clone());
     let service = service_fn(|request: hyper::Request<Incoming>| {
         asked.store(true, Ordering::Relaxed);
-        let answer = answer(request, routes.clone(), shutdown.clone());
+        let answer = answer(request, routes.clone(), draining.clone());
         async move { Ok::<_, Infallible>(answer.await) }
     });
     let connection = http1::Builder::new()
@@ -163,8 +166,11 @@ async fn connection(stream: TcpStream, routes: impl Routes, shutdown: Shutdown) 
     let _ended = connection.await;
 }
 
-async fn answer<S: Routes>(request: hyper::Request<Incoming>, mut routes: S, shutdown: Shutdown) -> Response {
-    let draining = shutdown.draining();
+async fn answer<S: Routes>(
+    request: hyper::Request<Incoming>,
+    mut routes: S,
+    draining: Arc<CancellationToken>,
+) -> Response {
     let (head, body) = request.into_parts();
     let (body, rest) = if body.is_end_stream() {
         (Body::empty(), None)
