@@ -5,6 +5,7 @@
 //! which there are at most [`MAX_DEPTH`], or a few more.
 
 mod duplicates;
+mod plain;
 mod raw;
 
 use std::borrow::Cow;
@@ -15,6 +16,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 pub use duplicates::pointer_token;
+pub(crate) use plain::is_plain_object;
+pub use plain::is_shallow;
 pub use raw::RawJson;
 
 /// The deepest nesting that is read.
@@ -63,8 +66,7 @@ pub fn parse(bytes: &[u8]) -> Result<Json<'_>, JsonError> {
 pub(crate) fn parse_within(bytes: &[u8], max_depth: usize) -> Result<Json<'_>, JsonError> {
     // The scan for depth comes first: it is linear, so no text can make the levels below costly. With so few brackets
     // it cannot be deep.
-    let brackets = bytes.iter().filter(|byte| matches!(byte, b'{' | b'[')).count();
-    if brackets > max_depth && depth_of(bytes) > max_depth {
+    if !is_shallow(bytes, max_depth) && depth_of(bytes) > max_depth {
         return Err(JsonError::TooDeep(max_depth));
     }
     let raw: &RawValue = serde_json::from_slice(bytes).map_err(malformed)?;

@@ -1,5 +1,7 @@
 //! Commands: how the orchestrator writes one and how a worker reads it.
 
+mod plain;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -41,6 +43,11 @@ const DEEPER: usize = 2;
 /// # Errors
 /// The code of the dead letter that it is.
 pub fn parse(bytes: &[u8]) -> Result<Command, Unreadable> {
+    plain::read(bytes).map_or_else(|| read_whole(bytes), Ok)
+}
+
+/// The long way, by which every command can be read, and which says what is wrong with one that cannot.
+fn read_whole(bytes: &[u8]) -> Result<Command, Unreadable> {
     let uncounted = if bytes.len() > MAX_MESSAGE_BYTES { bytes_of_outputs(bytes).min(MAX_SAGA_BYTES) } else { 0 };
     let mut fields = Fields::read(bytes, &Limits { uncounted, depth: MAX_DEPTH + DEEPER, member: None })?;
     let (saga_id, step, kind) = (fields.saga_id()?, fields.text("step")?, fields.kind()?);

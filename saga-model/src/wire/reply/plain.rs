@@ -4,15 +4,11 @@
 //! take, or would take for something else. Where anything is out of the ordinary (an error, an unknown field, an escape)
 //! it gives up, for only the other can say what is wrong.
 
-use std::borrow::Cow;
-use std::fmt;
-
-use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::{ReplyMessage, read_outcome};
-use crate::json::{MAX_DEPTH, RawJson};
+use crate::json::{MAX_DEPTH, RawJson, is_plain_object};
 use crate::state::Kind;
 use crate::wire::{MAX_MESSAGE_BYTES, MAX_OUTPUT_BYTES};
 
@@ -61,75 +57,10 @@ pub(super) fn read(bytes: &[u8]) -> Option<ReplyMessage> {
 
 /// An object of bounded size and depth, without duplicate keys in it.
 fn sound(output: &RawValue) -> Option<RawJson> {
-    let text = output.get();
-    let brackets = text.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count();
-    // One more level is the message itself. With so few brackets it cannot be too deep.
-    let sound = text.len() <= MAX_OUTPUT_BYTES && brackets < MAX_DEPTH && text.starts_with('{');
-    (sound && serde_json::from_str::<Unique>(text).is_ok()).then(|| RawJson::from(output))
+    // One more level is the message itself.
+    let sound = output.get().len() <= MAX_OUTPUT_BYTES && is_plain_object(output, MAX_DEPTH - 1);
+    sound.then(|| RawJson::from(output))
 }
-
-/// Any value in which no object has the same key twice.
-struct Unique;
-
-impl<'de> Deserialize<'de> for Unique {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Unique)
-    }
-}
-
-impl<'de> Visitor<'de> for Unique {
-    type Value = Self;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value without duplicate keys")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
-        /// More keys than this are compared faster in another way.
-        const FEW: usize = 16;
-        let mut seen: Vec<Key<'_>> = Vec::new();
-        while let Some(key) = map.next_key::<Key<'_>>()? {
-            if seen.len() == FEW || seen.contains(&key) {
-                return Err(A::Error::custom("many keys, or one of them twice"));
-            }
-            seen.push(key);
-            map.next_value::<Self>()?;
-        }
-        Ok(self)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self, A::Error> {
-        while items.next_element::<Self>()?.is_some() {}
-        Ok(self)
-    }
-
-    fn visit_unit<E>(self) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
-        Ok(self)
-    }
-}
-
-#[derive(PartialEq, Eq, Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[cfg(test)]
 mod tests;

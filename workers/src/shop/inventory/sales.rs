@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use saga_model::SagaId;
 use saga_model::json;
 use saga_model::wire::{DeadLetterCode, Unreadable};
+use serde::Deserialize;
 
 use crate::dead_letter::DeadLetter;
 use crate::patience::{Hopeless, Stopping};
@@ -68,9 +69,21 @@ impl Handler for Sales {
     }
 }
 
+/// The order that was confirmed, as nearly every message says it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Confirmed<'a> {
+    order_id: &'a str,
+}
+
 /// The order that was confirmed, which is its saga.
 fn read(delivery: &Delivery) -> Result<SagaId, Unreadable> {
     let value = delivery.value.as_deref().unwrap_or_default();
+    let plain = json::is_shallow(value, json::MAX_DEPTH).then(|| serde_json::from_slice::<Confirmed<'_>>(value));
+    if let Some(saga) = plain.and_then(|confirmed| confirmed.ok()?.order_id.parse().ok()) {
+        return Ok(saga);
+    }
+    // Only a closer look can say what is wrong.
     let json = json::parse(value).map_err(|error| Unreadable::new(DeadLetterCode::NotJson, error.to_string()))?;
     let wrong = |detail: &str| Unreadable::new(DeadLetterCode::WrongType, detail);
     if json.as_object().is_none() {

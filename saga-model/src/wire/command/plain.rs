@@ -1,0 +1,60 @@
+//! The straight way to a command that has no faults, as there is one to a [reply](crate::wire::reply).
+
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::{Command, DEEPER};
+use crate::json::{MAX_DEPTH, RawJson, is_plain_object};
+use crate::state::Kind;
+use crate::wire::MAX_MESSAGE_BYTES;
+
+/// Texts are borrowed, so one that has an escape in it is none of these.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Plain<'a> {
+    saga_id: &'a str,
+    step: &'a str,
+    kind: &'a str,
+    round: u32,
+    attempt: u32,
+    idempotency_key: &'a str,
+    /// For people.
+    #[serde(default, rename = "epoch")]
+    _epoch: IgnoredAny,
+    #[serde(borrow, default, deserialize_with = "text")]
+    deadline: Option<&'a str>,
+    token: &'a str,
+    #[serde(borrow)]
+    payload: &'a RawValue,
+}
+
+/// A text that is there: `null` is none.
+fn text<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a str>, D::Error> {
+    <&str>::deserialize(deserializer).map(Some)
+}
+
+/// A command that is one, if nothing about it is out of the ordinary.
+pub(super) fn read(bytes: &[u8]) -> Option<Command> {
+    if bytes.len() > MAX_MESSAGE_BYTES {
+        return None;
+    }
+    let plain: Plain<'_> = serde_json::from_slice(bytes).ok()?;
+    let count = |n: u32| (1..=0x7fff_ffff).contains(&n).then_some(n);
+    // One more level is the message itself.
+    let sound = is_plain_object(plain.payload, MAX_DEPTH + DEEPER - 1);
+    Some(Command {
+        saga_id: plain.saga_id.parse().ok()?,
+        step: plain.step.to_owned(),
+        kind: [Kind::Action, Kind::Compensate].into_iter().find(|kind| kind.as_str() == plain.kind)?,
+        round: count(plain.round)?,
+        attempt: count(plain.attempt)?,
+        idempotency_key: plain.idempotency_key.to_owned(),
+        token: plain.token.to_owned(),
+        deadline: plain.deadline.map(str::to_owned),
+        payload: sound.then(|| RawJson::from(plain.payload))?,
+    })
+}
+
+#[cfg(test)]
+mod tests;
