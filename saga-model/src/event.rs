@@ -1,5 +1,7 @@
 //! What can happen to a saga.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::definition::StepIndex;
@@ -172,14 +174,21 @@ pub enum Actor {
     Key(String),
 }
 
+impl Actor {
+    /// The text of it, as rows have it.
+    pub fn text(&self) -> Cow<'static, str> {
+        match self {
+            Actor::Worker => "worker".into(),
+            Actor::Timer => "timer".into(),
+            Actor::Engine => "engine".into(),
+            Actor::Key(name) => format!("key:{name}").into(),
+        }
+    }
+}
+
 impl From<Actor> for String {
     fn from(actor: Actor) -> String {
-        match actor {
-            Actor::Worker => "worker".to_owned(),
-            Actor::Timer => "timer".to_owned(),
-            Actor::Engine => "engine".to_owned(),
-            Actor::Key(name) => format!("key:{name}"),
-        }
+        actor.text().into_owned()
     }
 }
 

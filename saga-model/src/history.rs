@@ -49,6 +49,27 @@ pub enum RowKind {
     EngineFailed,
 }
 
+impl RowKind {
+    /// The word for it outside.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RowKind::SagaStarted => "SagaStarted",
+            RowKind::StepSucceeded => "StepSucceeded",
+            RowKind::StepRejected => "StepRejected",
+            RowKind::AttemptFailed => "AttemptFailed",
+            RowKind::AttemptStarted => "AttemptStarted",
+            RowKind::StepUnknown => "StepUnknown",
+            RowKind::DeadlinePassed => "DeadlinePassed",
+            RowKind::CompensationSucceeded => "CompensationSucceeded",
+            RowKind::CompensationAttemptFailed => "CompensationAttemptFailed",
+            RowKind::CompensationFailed => "CompensationFailed",
+            RowKind::ReplyIgnored => "ReplyIgnored",
+            RowKind::OperatorActed => "OperatorActed",
+            RowKind::EngineFailed => "EngineFailed",
+        }
+    }
+}
+
 /// What a row says beyond its columns: what happened (enough to apply it again) and what was decided.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -132,5 +153,31 @@ impl NextCommand {
     /// As a row shows `command`.
     pub fn new(name: &str, command: CommandRef) -> Self {
         Self { step: name.to_owned(), kind: command.kind, round: command.round, attempt: command.attempt }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_those_of_the_json() {
+        for kind in [
+            RowKind::SagaStarted,
+            RowKind::StepSucceeded,
+            RowKind::StepRejected,
+            RowKind::AttemptFailed,
+            RowKind::AttemptStarted,
+            RowKind::StepUnknown,
+            RowKind::DeadlinePassed,
+            RowKind::CompensationSucceeded,
+            RowKind::CompensationAttemptFailed,
+            RowKind::CompensationFailed,
+            RowKind::ReplyIgnored,
+            RowKind::OperatorActed,
+            RowKind::EngineFailed,
+        ] {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
     }
 }

@@ -3,16 +3,19 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
 /// How many slots there are. Stored with each saga, and what others route by: never changes.
 pub const SLOTS: u32 = 64;
 
 /// The id of a saga, and of the order that it runs. Printed in lower case.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct SagaId(Uuid);
+
+/// The bytes of the text of an id.
+pub const ID_BYTES: usize = 36;
 
 /// The text is not 8-4-4-4-12 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,9 +36,12 @@ pub fn parse_uuid(text: &str) -> Result<Uuid, InvalidUuid> {
 impl SagaId {
     /// The slot of this saga: Kafka's own murmur2 of the lower-case id, modulo [`SLOTS`].
     pub fn slot(self) -> Slot {
-        let mut text = [0; 36];
-        let text = self.0.hyphenated().encode_lower(&mut text);
-        Slot(partition_of(text.as_bytes(), SLOTS) as u8) // below 64
+        Slot(partition_of(self.encode(&mut [0; ID_BYTES]).as_bytes(), SLOTS) as u8) // below 64
+    }
+
+    /// The text that [`fmt::Display`] prints, in `room`: there are several in each message of a saga.
+    pub fn encode(self, room: &mut [u8; ID_BYTES]) -> &str {
+        self.0.hyphenated().encode_lower(room)
     }
 
     /// The UUID itself.
@@ -61,6 +67,12 @@ impl TryFrom<String> for SagaId {
     type Error = InvalidUuid;
     fn try_from(text: String) -> Result<Self, InvalidUuid> {
         text.parse()
+    }
+}
+
+impl Serialize for SagaId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.encode(&mut [0; ID_BYTES]))
     }
 }
 
@@ -172,6 +184,18 @@ mod tests {
         ];
         for (text, hash) in vectors {
             assert_eq!(murmur2(text) as i32, hash);
+        }
+    }
+
+    #[test]
+    fn its_texts_are_the_same() {
+        for bits in [0, 1, u128::MAX, 0x0192_a1b2_c3d4_7e5f_8a9b_0c1d_2e3f_4a5b, u128::MAX << 64] {
+            let id = SagaId::from(Uuid::from_u128(bits));
+            let text = id.uuid().to_string();
+            assert_eq!(id.encode(&mut [0xff; ID_BYTES]), text);
+            assert_eq!((id.to_string(), String::from(id)), (text.clone(), text.clone()));
+            assert_eq!(serde_json::to_string(&id).unwrap(), format!("\"{text}\""));
+            assert_eq!(serde_json::from_str::<SagaId>(&format!("\"{text}\"")).unwrap(), id);
         }
     }
 

@@ -16,7 +16,27 @@ pub struct Micros(pub i64);
 #[serde(transparent)]
 pub struct Millis(pub u64);
 
+/// The bytes of the text of a time.
+pub const TIME_BYTES: usize = 27;
+
 impl Micros {
+    /// The text that [`fmt::Display`] prints, in `room`: there are several in each message of a saga.
+    pub fn encode(self, room: &mut [u8; TIME_BYTES]) -> &str {
+        const YEAR_0: i64 = -62_167_219_200_000_000;
+        const YEAR_9999: i64 = 253_402_300_799_999_999;
+        let micros = self.0.clamp(YEAR_0, YEAR_9999);
+        let at = OffsetDateTime::from_unix_timestamp(micros.div_euclid(1_000_000));
+        let at = at.unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let ((year, month, day), (hour, minute, second)) = (at.to_calendar_date(), at.to_hms());
+        *room = *b"0000-00-00T00:00:00.000000Z";
+        put(&mut room[0..4], year.unsigned_abs()); // from 0 on
+        for (from, part) in [(5, month.into()), (8, day), (11, hour), (14, minute), (17, second)] {
+            put(&mut room[from..from + 2], part.into());
+        }
+        put(&mut room[20..26], micros.rem_euclid(1_000_000) as u32); // below a million
+        std::str::from_utf8(room).unwrap_or_default() // which it is: ASCII
+    }
+
     /// This point and `span` microseconds later; stops at the end of time.
     pub fn plus(self, span: i64) -> Self {
         Self(self.0.saturating_add(span))
@@ -48,25 +68,18 @@ impl fmt::Display for Millis {
     }
 }
 
+/// Fills `room` with the last digits of `number`.
+fn put(room: &mut [u8], mut number: u32) {
+    for digit in room.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8; // one digit
+        number /= 10;
+    }
+}
+
 /// RFC 3339 in UTC with `Z` and six fraction digits. Points outside the years 0 to 9999 print as the nearest one inside.
 impl fmt::Display for Micros {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const YEAR_0: i64 = -62_167_219_200_000_000;
-        const YEAR_9999: i64 = 253_402_300_799_999_999;
-        let micros = self.0.clamp(YEAR_0, YEAR_9999);
-        let seconds = micros.div_euclid(1_000_000);
-        let at = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-        write!(
-            f,
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z",
-            at.year(),
-            u8::from(at.month()),
-            at.day(),
-            at.hour(),
-            at.minute(),
-            at.second(),
-            micros.rem_euclid(1_000_000)
-        )
+        f.write_str(self.encode(&mut [0; TIME_BYTES]))
     }
 }
 
@@ -99,14 +112,14 @@ impl FromStr for Micros {
 pub mod rfc3339 {
     use serde::{Deserialize, Deserializer, Serializer};
 
-    use super::Micros;
+    use super::{Micros, TIME_BYTES};
 
     /// # Errors
     /// Those of the serializer.
     #[allow(clippy::ref_option)] // the form that serde asks for
     pub fn serialize<S: Serializer>(at: &Option<Micros>, serializer: S) -> Result<S::Ok, S::Error> {
         match at {
-            Some(at) => serializer.collect_str(at),
+            Some(at) => serializer.serialize_str(at.encode(&mut [0; TIME_BYTES])),
             None => serializer.serialize_none(),
         }
     }
@@ -133,6 +146,37 @@ mod tests {
             (i64::MIN, "0000-01-01T00:00:00.000000Z"),
         ] {
             assert_eq!(Micros(micros).to_string(), text);
+        }
+    }
+
+    /// Over all that an `i64` can hold, and with the fields of each time as the `time` crate has them.
+    #[test]
+    fn its_text_is_that_of_its_fields() {
+        const SPAN: i64 = 253_402_300_799_999_999 + 62_167_219_200_000_000;
+        let mut random: u64 = 1;
+        for round in 0..200_000_u64 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let micros = match round % 4 {
+                0 => random as i64,
+                1 => (random as i64).rem_euclid(4_102_444_800_000_000), // 1970 to 2099
+                // Around the beginning of a year.
+                2 => 31_556_952_000_000 * (random as i64).rem_euclid(400) + (random >> 60) as i64 - 8,
+                _ => (random as i64).rem_euclid(SPAN) - 62_167_219_200_000_000,
+            };
+            let inside = micros.clamp(-62_167_219_200_000_000, 253_402_300_799_999_999);
+            let at = OffsetDateTime::from_unix_timestamp(inside.div_euclid(1_000_000)).unwrap();
+            let text = format!(
+                "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z",
+                at.year(),
+                u8::from(at.month()),
+                at.day(),
+                at.hour(),
+                at.minute(),
+                at.second(),
+                inside.rem_euclid(1_000_000)
+            );
+            assert_eq!(Micros(micros).encode(&mut [0xff; TIME_BYTES]), text);
+            assert_eq!(format!("{}", Micros(micros)), text);
         }
     }
 

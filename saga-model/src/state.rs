@@ -54,7 +54,7 @@ impl fmt::Debug for Secret {
 /// As 32 hexadecimal digits: a number of 128 bits is beyond what JSON readers agree on.
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{:032x}", self.0))
+        serializer.serialize_str(crate::wire::hex(self.0, &mut [0; 32]))
     }
 }
 
@@ -161,6 +161,17 @@ pub enum OrderStatus {
     Cancelled,
 }
 
+impl OrderStatus {
+    /// The word for it outside.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            OrderStatus::Created => "CREATED",
+            OrderStatus::Confirmed => "CONFIRMED",
+            OrderStatus::Cancelled => "CANCELLED",
+        }
+    }
+}
+
 /// Until when the pivot must have succeeded.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -214,7 +225,8 @@ impl Failure {
         Self { code: code.to_owned(), message: message.into() }
     }
 
-    fn bytes(&self) -> usize {
+    /// The bytes of both.
+    pub(crate) fn bytes(&self) -> usize {
         self.code.len() + self.message.len()
     }
 }
@@ -313,6 +325,9 @@ mod tests {
         }
         for kind in [Kind::Action, Kind::Compensate] {
             check(kind, kind.as_str());
+        }
+        for order in [OrderStatus::Created, OrderStatus::Confirmed, OrderStatus::Cancelled] {
+            check(order, order.as_str());
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::definition::{Definition, StepIndex};
 use crate::event::Action;
 use crate::ids::SagaId;
 use crate::json::RawJson;
-use crate::micros::Micros;
+use crate::micros::{Micros, TIME_BYTES};
 use crate::state::{
     Course, Deadline, Failure, Hold, Saga, SagaStatus, Step, StepStatus, StuckCause, Undo, UndoStatus, WakeUp,
 };
@@ -28,7 +28,7 @@ pub struct At(pub Micros);
 
 impl Serialize for At {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+        serializer.serialize_str(self.0.encode(&mut [0; TIME_BYTES]))
     }
 }
 

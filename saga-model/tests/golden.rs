@@ -13,7 +13,7 @@ use saga_model::json::RawJson;
 use saga_model::render::Tree;
 use saga_model::state::{CommandRef, Kind, Outcome};
 use saga_model::view::{DefinitionView, EventView, Parts, SagaView, Taken, order_view};
-use saga_model::wire::{command, domain_event, reply};
+use saga_model::wire::{SagaInput, command, domain_event, reply};
 use support::{Run, Say, definitions, replay, skip};
 
 const INPUT: &str = r#"{"userId":"11111111-1111-1111-1111-111111111111","amount":499.99,"currency":"USD","items":{"aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa":2,"bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb":0},"paymentMethod":"pm_approve"}"#;
@@ -39,7 +39,7 @@ impl Recorded {
         let run = &self.run;
         let Some(next) = run.rows.last().and_then(|row| row.data.next.as_ref()) else { return };
         let command = run.command(&next.step, next.kind, next.round, next.attempt);
-        let bytes = command::write(&run.definition, &run.saga, &input(), command, 3).unwrap();
+        let bytes = command::write(&run.definition, &run.saga, &SagaInput::new(&input()), command, 3).unwrap();
         writeln!(self.commands, "{}", String::from_utf8(bytes).unwrap()).unwrap();
     }
 
@@ -112,14 +112,14 @@ fn commands() {
 fn commands_of_any_object() {
     let run = Run::start(definitions::short("UPZ"));
     let input = RawJson::from_string(r#"{ "any": [1.0, null] }"#.to_owned()).unwrap();
-    let bytes = command::write(&run.definition, &run.saga, &input, run.in_flight(), 1).unwrap();
+    let bytes = command::write(&run.definition, &run.saga, &SagaInput::new(&input), run.in_flight(), 1).unwrap();
     insta::assert_snapshot!(String::from_utf8(bytes).unwrap());
 }
 
 #[test]
 fn replies() {
     let run = Run::start(definitions::order());
-    let bytes = command::write(&run.definition, &run.saga, &input(), run.in_flight(), 3).unwrap();
+    let bytes = command::write(&run.definition, &run.saga, &SagaInput::new(&input()), run.in_flight(), 3).unwrap();
     let command = command::parse(&bytes).unwrap();
     let written = |outcome, say: Say| {
         let (output, error) = (say.output(), say.error());
@@ -140,7 +140,7 @@ fn domain_events() {
         let mut all = String::new();
         for row in &run.rows {
             for event in &row.data.emit {
-                let body = domain_event::write(&run.definition, run.saga.id, &input(), event).unwrap();
+                let body = domain_event::write(&run.definition, run.saga.id, &SagaInput::new(&input()), event).unwrap();
                 let id = domain_event::id(run.saga.id, row.seq, &event.topic);
                 writeln!(all, "{id}\n  {}", String::from_utf8(body).unwrap()).unwrap();
             }

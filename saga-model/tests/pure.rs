@@ -7,7 +7,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// What the machine may depend on. None of these brings a clock, a source of randomness or I/O with the
 /// features that are chosen.
-const DEPENDENCIES: [&str; 7] = ["hmac", "serde", "serde_json", "sha2", "thiserror", "time", "uuid"];
+const DEPENDENCIES: [&str; 8] = ["hmac", "itoa", "serde", "serde_json", "sha2", "thiserror", "time", "uuid"];
 
 /// What must not stand in the sources, and why.
 const FORBIDDEN: [(&str, &str); 24] = [

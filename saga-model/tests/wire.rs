@@ -6,7 +6,9 @@ use saga_model::advance::MAX_SAGA_BYTES;
 use saga_model::event::{Event, Reply};
 use saga_model::json::RawJson;
 use saga_model::state::{Failure, Kind, Outcome};
-use saga_model::wire::{DeadLetterCode, MAX_MESSAGE_BYTES, MAX_OUTPUT_BYTES, command, reply, token, token_is};
+use saga_model::wire::{
+    DeadLetterCode, MAX_MESSAGE_BYTES, MAX_OUTPUT_BYTES, SagaInput, command, reply, token, token_is,
+};
 use support::{Run, Say, definitions};
 
 const GOOD: [(&str, &str); 7] = [
@@ -161,7 +163,7 @@ fn a_command_is_read_as_it_is_written_and_answered() {
         r#"{"userId":"11111111-1111-1111-1111-111111111111","amount":499.9,"currency":"USD","items":{}}"#.to_owned(),
     )
     .unwrap();
-    let bytes = command::write(&run.definition, &run.saga, &input, run.in_flight(), 7).unwrap();
+    let bytes = command::write(&run.definition, &run.saga, &SagaInput::new(&input), run.in_flight(), 7).unwrap();
     let command = command::parse(&bytes).unwrap();
     assert_eq!(command.saga_id, run.saga.id);
     assert_eq!((command.step.as_str(), command.kind), ("reserve-inventory", Kind::Action));
@@ -214,7 +216,7 @@ fn the_biggest_command_that_is_written_is_read() {
     let input = format!("{{\"deep\":{}{}, \"blob\":\"{}\"}}", "[".repeat(30), "]".repeat(30), "x".repeat(65_400));
     let input = RawJson::from_string(input).unwrap();
     let undo = run.in_flight();
-    let bytes = command::write(&run.definition, &run.saga, &input, undo, u64::MAX).unwrap();
+    let bytes = command::write(&run.definition, &run.saga, &SagaInput::new(&input), undo, u64::MAX).unwrap();
     assert!(run.saga.bytes() > MAX_SAGA_BYTES - 4 * 1024 && bytes.len() > 600_000, "{}", bytes.len());
     let read = command::parse(&bytes).unwrap();
     assert_eq!(read.kind, Kind::Compensate);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use clap::Args;
 use futures::{TryStreamExt, stream};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use saga_model::wire::SagaInput;
 use saga_model::{Micros, SagaId};
 use service::exit::Stop;
 use service::settings::{Connections, LogArgs};
@@ -133,7 +134,8 @@ impl Publisher {
         for stored in &history {
             for event in stored.row.data.emit.iter().filter(|event| wanted(stored.row.at, &event.topic)) {
                 if !self.args.dry_run {
-                    let message = domain_event(&record, &definition, &stored.row, event);
+                    let input = SagaInput::new(&record.origin.input);
+                    let message = domain_event(&record, &input, &definition, &stored.row, event);
                     let message = message.map_err(|error| failed(&error))?;
                     let topic = self.args.connections.kafka_topic_prefix.full(&message.topic);
                     self.single.deliver(&topic, message).await.map_err(|error| failed(&error))?;

@@ -8,6 +8,7 @@ use saga_model::effect::Effect;
 use saga_model::history::{Emitted, Row};
 use saga_model::ids::ShardId;
 use saga_model::state::CommandRef;
+use saga_model::wire::SagaInput;
 use saga_model::{Definition, SagaId};
 
 use super::commit_loop::Acks;
@@ -62,11 +63,18 @@ impl Leaving {
         (self.first_seq..).zip(self.rows.iter().map(|(_, sending)| sending.len()))
     }
 
-    fn message(&self, row: &Row, sending: &Sending, ticket: Ticket) -> Result<Outgoing, serde_json::Error> {
+    fn message<'a>(
+        &'a self,
+        input: &SagaInput<'a>,
+        row: &Row,
+        sending: &Sending,
+        ticket: Ticket,
+    ) -> Result<Outgoing, serde_json::Error> {
+        let Self { record, definition, .. } = self;
         match sending {
-            Sending::Command(command) => messages::command(&self.record, &self.definition, *command, ticket),
+            Sending::Command(command) => messages::command(record, input, definition, *command, ticket),
             Sending::Event(event) => {
-                let message = messages::domain_event(&self.record, &self.definition, row, event);
+                let message = messages::domain_event(record, input, definition, row, event);
                 message.map(|message| message.as_event(ticket))
             }
         }
@@ -79,11 +87,12 @@ impl Departure {
         let mut send = self.first;
         for leaving in &self.members {
             let Some(epoch) = self.epochs.get(&leaving.shard) else { continue };
+            let input = SagaInput::new(&leaving.record.origin.input);
             for (shard_seq, (row, sendings)) in (leaving.first_seq..).zip(&leaving.rows) {
                 let made_of = MadeOf::Row(shard_seq);
                 let ticket = Ticket { shard: leaving.shard, epoch: *epoch, made_of, command: None };
                 for sending in sendings {
-                    match leaving.message(row, sending, ticket) {
+                    match leaving.message(&input, row, sending, ticket) {
                         Ok(message) => send.push(message),
                         // It was counted, and nobody else will say that it has left.
                         Err(error) => {

@@ -6,6 +6,7 @@ use saga_model::Micros;
 use saga_model::event::{Actor, Event};
 use saga_model::ids::ShardId;
 use saga_model::state::{CommandRef, WakeUp};
+use saga_model::wire::SagaInput;
 
 use super::core::{Barrier, Core, OwnedShard};
 use super::input::Input;
@@ -168,7 +169,8 @@ impl Core {
             && let Some(ticket) = self.ticket(live.shard, MadeOf::Again)
         {
             tracing::debug!(saga.id = %saga, attempt = command.attempt, "A command was lost and is sent again");
-            push(send, messages::command(&live.record, &live.definition, command, ticket), saga);
+            let input = SagaInput::new(&live.record.origin.input);
+            push(send, messages::command(&live.record, &input, &live.definition, command, ticket), saga);
         }
     }
 }

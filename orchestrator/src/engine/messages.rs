@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use saga_model::history::{Emitted, Row};
-use saga_model::ids::ShardId;
+use saga_model::ids::{ID_BYTES, ShardId};
 use saga_model::state::{CommandRef, WakeUp};
-use saga_model::wire::{self, idempotency_key};
+use saga_model::wire::{self, SagaInput};
 use saga_model::{Definition, SagaId};
 use service::cloudevents::CloudEvent;
 use service::kafka::{self, Diagnosis};
@@ -15,15 +15,17 @@ use crate::bus::{Class, Incoming, Message, Outgoing, Ticket, topics};
 use crate::store::rows::{DeadLetter, SagaRecord};
 
 fn key(saga: SagaId) -> Option<Vec<u8>> {
-    Some(saga.to_string().into_bytes())
+    Some(saga.encode(&mut [0; ID_BYTES]).into())
 }
 
-/// The message of a command. Sent again, as the same attempt, it is the same but for `epoch`.
+/// The message of a command, `input` being that of its saga. Sent again, as the same attempt, it is the same but for
+/// `epoch`.
 ///
 /// # Errors
 /// If the saga's input is not of its definition's form.
-pub fn command(
-    record: &SagaRecord,
+pub fn command<'a>(
+    record: &'a SagaRecord,
+    input: &SagaInput<'a>,
     definition: &Definition,
     command: CommandRef,
     ticket: Ticket,
@@ -34,9 +36,8 @@ pub fn command(
         Some(WakeUp::Backoff { .. }) | None => saga.updated_at,
     };
     let step = definition.step(command.step);
-    let value = wire::command::write(definition, saga, &record.origin.input, command, ticket.epoch)?;
-    let question = idempotency_key(saga.id, &step.name, command.round);
-    let id = format!("{question}/{}/{}", command.kind.as_str(), command.attempt);
+    let value = wire::command::write(definition, saga, input, command, ticket.epoch)?;
+    let id = wire::command::id(saga.id, &step.name, command);
     let trace = trace::place_of(record, command);
     let event = CloudEvent {
         id,
@@ -58,18 +59,19 @@ pub fn command(
     })
 }
 
-/// The message of a domain event of `row`. It is the same each time it is sent.
+/// The message of a domain event of `row`, `input` being that of its saga. It is the same each time it is sent.
 ///
 /// # Errors
 /// If the saga's input is not of its definition's form.
 pub fn domain_event(
     record: &SagaRecord,
+    input: &SagaInput<'_>,
     definition: &Definition,
     row: &Row,
     event: &Emitted,
 ) -> Result<Message, serde_json::Error> {
     let saga = record.saga.id;
-    let value = wire::domain_event::write(definition, saga, &record.origin.input, event)?;
+    let value = wire::domain_event::write(definition, saga, input, event)?;
     let topic = event.topic.as_str();
     let event = CloudEvent {
         id: wire::domain_event::id(saga, row.seq, topic),

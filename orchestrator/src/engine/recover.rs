@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use saga_model::wire::SagaInput;
 use saga_model::{Definition, Micros, SagaId};
 
 use super::control::LoadedShard;
@@ -65,14 +66,15 @@ impl Core {
             let before = send.len();
             let ticket = self.ticket(shard, MadeOf::Row(stored.shard_seq));
             if let (Some((record, definition)), Some(ticket)) = (known.get(&stored.saga), ticket) {
+                let input = SagaInput::new(&record.origin.input);
                 for event in &stored.row.data.emit {
-                    let message = messages::domain_event(record, definition, &stored.row, event);
+                    let message = messages::domain_event(record, &input, definition, &stored.row, event);
                     push(&mut send, message.map(|message| message.as_event(ticket)), stored.saga);
                 }
                 if asked.get(&stored.saga) == Some(&stored.shard_seq)
                     && let Some(command) = pending(record, definition)
                 {
-                    push(&mut send, messages::command(record, definition, command, ticket), stored.saga);
+                    push(&mut send, messages::command(record, &input, definition, command, ticket), stored.saga);
                     sent_again.insert(stored.saga);
                 }
             }

@@ -178,8 +178,8 @@ impl Oracle {
             let what = format!("{topic} of saga {} row {seq} stands in no row", short(saga));
             return self.object("SentMeansCommitted", what);
         };
-        let expected =
-            wire::domain_event::write(&self.definition, saga, &log.record.origin.input, &log.events[place].1);
+        let input = wire::SagaInput::new(&log.record.origin.input);
+        let expected = wire::domain_event::write(&self.definition, saga, &input, &log.events[place].1);
         if !expected.is_ok_and(|expected| expected == value) {
             let what = format!("{topic} of saga {}: {}", short(saga), String::from_utf8_lossy(value));
             return self.object("EventsAreTheSame", what);

@@ -7,7 +7,7 @@ use super::At;
 use crate::ids::SagaId;
 use crate::json::RawJson;
 use crate::state::{Failure, OrderStatus, Saga};
-use crate::wire::command::OrderInput;
+use crate::wire::OrderInput;
 
 /// An order, as under `GET /orders/{id}`.
 #[derive(Clone, Debug, Serialize)]

@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::fields::{Fields, Limits};
-use super::{MAX_MESSAGE_BYTES, Unreadable, idempotency_key, token};
+use super::{MAX_MESSAGE_BYTES, NUMBER_BYTES, SagaInput, Unreadable, encode_token, idempotency_key, json, push_key};
 use crate::advance::MAX_SAGA_BYTES;
 use crate::definition::{Definition, InputForm};
-use crate::ids::SagaId;
+use crate::ids::{ID_BYTES, SagaId};
 use crate::json::{MAX_DEPTH, RawJson};
+use crate::micros::Micros;
 use crate::state::{CommandRef, Deadline, Failure, Kind, OrderStatus, Phase, Saga, StepStatus};
 
 /// A command as a worker reads it.
@@ -99,9 +100,9 @@ struct Written<'a> {
     attempt: u32,
     idempotency_key: String,
     epoch: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    deadline: Option<String>,
-    token: String,
+    #[serde(skip_serializing_if = "Option::is_none", with = "crate::micros::rfc3339")]
+    deadline: Option<Micros>,
+    token: &'a str,
     payload: Payload<'a>,
 }
 
@@ -146,21 +147,8 @@ struct ObjectPayload<'a> {
     context: Context<'a>,
 }
 
-/// The input of an order, looked into without copying.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct OrderInput<'a> {
-    #[serde(borrow)]
-    pub(crate) user_id: &'a str,
-    #[serde(borrow)]
-    pub(crate) amount: &'a RawValue,
-    #[serde(borrow)]
-    pub(crate) currency: &'a str,
-    #[serde(borrow)]
-    pub(crate) items: &'a RawValue,
-    #[serde(borrow, default)]
-    pub(crate) payment_method: Option<&'a str>,
-}
+/// What a command usually has beside the input and what workers and operators have put into the saga.
+const USUAL_BYTES: usize = 448;
 
 /// The outputs of the steps that succeeded, by name, in order.
 struct Outputs<'a>(&'a Definition, &'a Saga);
@@ -181,19 +169,31 @@ impl Serialize for Outputs<'_> {
     }
 }
 
+/// The id of a command as a message: `<idempotencyKey>/<kind>/<attempt>`.
+pub fn id(saga: SagaId, step: &str, command: CommandRef) -> String {
+    let kind = command.kind.as_str();
+    let mut id = String::with_capacity(ID_BYTES + 1 + step.len() + NUMBER_BYTES + 1 + kind.len() + NUMBER_BYTES);
+    push_key(&mut id, saga, step, command.round);
+    for part in ["/", kind, "/", itoa::Buffer::new().format(command.attempt)] {
+        id.push_str(part);
+    }
+    id
+}
+
 /// Writes the command `command` of `saga`, whose input is `input`, as its owner at `epoch`.
 ///
 /// # Errors
 /// If the input is not of the definition's form, which a stored one always is.
-pub fn write(
+pub fn write<'a>(
     definition: &Definition,
-    saga: &Saga,
-    input: &RawJson,
+    saga: &'a Saga,
+    input: &SagaInput<'a>,
     command: CommandRef,
     epoch: u64,
 ) -> Result<Vec<u8>, serde_json::Error> {
     let step = definition.step(command.step);
-    let input = saga.step(command.step).input.as_ref().unwrap_or(input);
+    let own = saga.step(command.step).input.as_ref().map(SagaInput::new);
+    let input = own.as_ref().unwrap_or(input);
     let cancelled = saga.phase == Phase::Closing;
     // Told to the steps that report how the saga ends: forward past the pivot, and last of all when it is undone.
     let outcome = (!step.undoable() && command.kind == Kind::Action).then_some(if cancelled {
@@ -205,9 +205,9 @@ pub fn write(
     let reason = saga.failure.as_ref().map(|failure| &failure.why).filter(|_| unhappy);
     let context = Context { outcome, reason, steps: Outputs(definition, saga) };
     let payload = match definition.blueprint().input {
-        InputForm::Object => Payload::Object(ObjectPayload { saga_id: saga.id, input, context }),
+        InputForm::Object => Payload::Object(ObjectPayload { saga_id: saga.id, input: input.text, context }),
         InputForm::Order => {
-            let order: OrderInput<'_> = serde_json::from_str(input.get())?;
+            let order = input.order()?;
             Payload::Order(OrderPayload {
                 order_id: saga.id,
                 user_id: order.user_id,
@@ -220,10 +220,11 @@ pub fn write(
         }
     };
     let deadline = match (command.kind, saga.deadline) {
-        (Kind::Action, Deadline::At(at)) => Some(at.to_string()),
+        (Kind::Action, Deadline::At(at)) => Some(at),
         (Kind::Action, Deadline::None | Deadline::Held { .. }) | (Kind::Compensate, _) => None,
     };
-    serde_json::to_vec(&Written {
+    let mut token = [0; 32];
+    let written = Written {
         saga_id: saga.id,
         step: &step.name,
         kind: command.kind,
@@ -232,7 +233,8 @@ pub fn write(
         idempotency_key: idempotency_key(saga.id, &step.name, command.round),
         epoch,
         deadline,
-        token: token(saga.secret, &step.name, command.kind, command.round),
+        token: encode_token(saga.secret, &step.name, command.kind, command.round, &mut token),
         payload,
-    })
+    };
+    json(&written, USUAL_BYTES + input.text.get().len() + saga.bytes())
 }

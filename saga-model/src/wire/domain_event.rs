@@ -4,16 +4,23 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::command::OrderInput;
+use super::{NUMBER_BYTES, SagaInput, json};
 use crate::definition::{Definition, InputForm};
 use crate::history::Emitted;
-use crate::ids::SagaId;
+use crate::ids::{ID_BYTES, SagaId};
 use crate::json::RawJson;
 use crate::state::Failure;
 
+/// What an event usually has beside the input and its reason.
+const USUAL_BYTES: usize = 128;
+
 /// The id of an event: `<sagaId>/<seq>/<topic>`.
 pub fn id(saga: SagaId, seq: u32, topic: &str) -> String {
-    format!("{saga}/{seq}/{topic}")
+    let mut id = String::with_capacity(ID_BYTES + NUMBER_BYTES + 1 + topic.len());
+    for part in [saga.encode(&mut [0; ID_BYTES]), "/", itoa::Buffer::new().format(seq), "/", topic] {
+        id.push_str(part);
+    }
+    id
 }
 
 #[derive(Serialize)]
@@ -43,21 +50,23 @@ struct ObjectBody<'a> {
 pub fn write(
     definition: &Definition,
     saga: SagaId,
-    input: &RawJson,
+    input: &SagaInput<'_>,
     event: &Emitted,
 ) -> Result<Vec<u8>, serde_json::Error> {
     let reason = event.reason.as_ref();
+    let bytes = USUAL_BYTES + input.text.get().len() + reason.map_or(0, Failure::bytes);
     match definition.blueprint().input {
-        InputForm::Object => serde_json::to_vec(&ObjectBody { saga_id: saga, input, reason }),
+        InputForm::Object => json(&ObjectBody { saga_id: saga, input: input.text, reason }, bytes),
         InputForm::Order => {
-            let order: OrderInput<'_> = serde_json::from_str(input.get())?;
-            serde_json::to_vec(&OrderBody {
+            let order = input.order()?;
+            let body = OrderBody {
                 order_id: saga,
                 user_id: order.user_id,
                 total_amount: order.amount,
                 items: order.items,
                 reason,
-            })
+            };
+            json(&body, bytes)
         }
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::command::Command;
 use super::fields::{Fields, Limits};
-use super::{DeadLetterCode, MAX_OUTPUT_BYTES, Unreadable};
+use super::{DeadLetterCode, MAX_OUTPUT_BYTES, Unreadable, json};
 use crate::ids::SagaId;
 use crate::json::{Json, MAX_DEPTH, RawJson};
 use crate::state::{Failure, Kind, Outcome};
@@ -97,6 +97,9 @@ struct Written<'a> {
     error: Option<&'a Failure>,
 }
 
+/// What a reply usually has beside the output and the error.
+const USUAL_BYTES: usize = 256;
+
 /// Writes the reply to `command`.
 ///
 /// # Errors
@@ -107,7 +110,7 @@ pub fn write(
     output: Option<&RawJson>,
     error: Option<&Failure>,
 ) -> Result<Vec<u8>, serde_json::Error> {
-    serde_json::to_vec(&Written {
+    let written = Written {
         saga_id: command.saga_id,
         step: &command.step,
         kind: command.kind,
@@ -117,5 +120,7 @@ pub fn write(
         outcome,
         output,
         error,
-    })
+    };
+    let bytes = output.map_or(0, |output| output.get().len()) + error.map_or(0, Failure::bytes);
+    json(&written, USUAL_BYTES + bytes)
 }
