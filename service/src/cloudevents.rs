@@ -2,10 +2,12 @@
 //!
 //! They are for people and for other systems: nothing in the project decides by them, but for the trace.
 
+use saga_model::ids::ID_BYTES;
+use saga_model::micros::TIME_BYTES;
 use saga_model::{Micros, SagaId};
 
 use crate::headers::Headers;
-use crate::traceparent::{self, TraceParent};
+use crate::traceparent::{self, TRACE_BYTES, TraceParent};
 
 /// What the headers of a message say.
 #[derive(Clone, Debug)]
@@ -37,17 +39,17 @@ impl CloudEvent<'_> {
         headers.push("ce_id", self.id.as_bytes());
         headers.push("ce_type", self.topic.as_bytes());
         headers.push("ce_source", b"/saga"); // where all messages come from, as CloudEvents names it
-        headers.push_text("ce_subject", self.saga);
-        headers.push_text("ce_time", self.time);
+        headers.push("ce_subject", self.saga.encode(&mut [0; ID_BYTES]).as_bytes());
+        headers.push("ce_time", self.time.encode(&mut [0; TIME_BYTES]).as_bytes());
         headers.push("content-type", b"application/json");
         if let Some(sequence) = self.sequence {
-            headers.push_text("ce_sequence", sequence);
+            headers.push("ce_sequence", itoa::Buffer::new().format(sequence).as_bytes());
         }
         if let Some(trace) = self.trace {
-            headers.push_text(traceparent::HEADER, trace);
+            headers.push(traceparent::HEADER, trace.encode(&mut [0; TRACE_BYTES]).as_bytes());
         }
         if let Some(definition) = self.definition {
-            headers.push_text(BAGGAGE, format_args!("{DEFINITION}{definition}"));
+            headers.push_joined(BAGGAGE, [DEFINITION, definition]);
         }
         headers
     }

@@ -14,6 +14,11 @@ pub use opentelemetry::trace::{SpanId, TraceId};
 /// The name of the header, in HTTP and on Kafka.
 pub const HEADER: &str = "traceparent";
 
+/// The bytes of the text of a place.
+pub const TRACE_BYTES: usize = 55;
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
 /// A place in a trace. Neither id is zero.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct TraceParent {
@@ -64,6 +69,20 @@ impl TraceParent {
         self.sampled
     }
 
+    /// The text that [`fmt::Display`] prints, in `room`: there is one on each message.
+    pub fn encode<'r>(&self, room: &'r mut [u8; TRACE_BYTES]) -> &'r str {
+        *room = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        let hex = |room: &mut [u8], bytes: &[u8]| {
+            for (digits, byte) in room.chunks_exact_mut(2).zip(bytes) {
+                digits.copy_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 0xf)]]);
+            }
+        };
+        hex(&mut room[3..35], &self.trace.to_bytes());
+        hex(&mut room[36..52], &self.span.to_bytes());
+        hex(&mut room[53..], &[self.sampled.into()]);
+        std::str::from_utf8(room).unwrap_or_default() // which it is: ASCII
+    }
+
     /// The same place as OpenTelemetry names it, seen from another process.
     pub fn span_context(&self) -> SpanContext {
         let flags = TraceFlags::default().with_sampled(self.sampled);
@@ -78,7 +97,7 @@ impl TraceParent {
 
 impl fmt::Display for TraceParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "00-{}-{}-{:02x}", self.trace, self.span, u8::from(self.sampled))
+        f.write_str(self.encode(&mut [0; TRACE_BYTES]))
     }
 }
 
@@ -89,17 +108,19 @@ impl FromStr for TraceParent {
     fn from_str(text: &str) -> Result<Self, InvalidTraceParent> {
         let mut parts = text.trim_matches([' ', '\t']).split('-');
         let mut next = |digits: usize| {
-            let lower_hex = |part: &&str| part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-            parts.next().filter(|part| part.len() == digits).filter(lower_hex).ok_or(InvalidTraceParent)
+            let part = parts.next().filter(|part| part.len() == digits).ok_or(InvalidTraceParent)?;
+            part.bytes().try_fold(0_u128, |bits, digit| match digit {
+                b'0'..=b'9' => Ok(bits << 4 | u128::from(digit - b'0')),
+                b'a'..=b'f' => Ok(bits << 4 | u128::from(digit - b'a' + 10)),
+                _ => Err(InvalidTraceParent),
+            })
         };
         let (version, trace, span, flags) = (next(2)?, next(32)?, next(16)?, next(2)?);
-        if version == "ff" || (version == "00" && parts.next().is_some()) {
+        if version == 0xff || (version == 0 && parts.next().is_some()) {
             return Err(InvalidTraceParent);
         }
-        let trace = TraceId::from_hex(trace).map_err(|_| InvalidTraceParent)?;
-        let span = SpanId::from_hex(span).map_err(|_| InvalidTraceParent)?;
-        let flags = u8::from_str_radix(flags, 16).map_err(|_| InvalidTraceParent)?;
-        Self::new(trace, span, flags & 1 == 1).ok_or(InvalidTraceParent)
+        let span = SpanId::from(span as u64); // of 16 digits
+        Self::new(TraceId::from(trace), span, flags & 1 == 1).ok_or(InvalidTraceParent)
     }
 }
 
@@ -111,7 +132,14 @@ pub fn new_trace_id() -> TraceId {
 /// The id of the span that `name` stands for: the same name, the same id. A process that comes after another can
 /// name the spans that the other made (links, parents) without having been told.
 pub fn span_id_of(name: &str) -> SpanId {
-    let digest = Sha256::digest(name);
+    span_id_of_joined([name])
+}
+
+/// The same for a name that is these texts one after the other.
+pub fn span_id_of_joined<const N: usize>(name: [&str; N]) -> SpanId {
+    let mut hash = Sha256::new();
+    name.iter().for_each(|text| hash.update(text));
+    let digest = hash.finalize();
     let mut first = [0; 8];
     first.copy_from_slice(&digest[..8]);
     // Zero means none; no name in the world is known to hash to it.
@@ -137,6 +165,23 @@ mod tests {
         let later = TEXT.replace("00-4", "cc-4") + "-what-the-future-brings";
         assert_eq!(later.parse::<TraceParent>(), Ok(parent));
         assert_eq!(TraceParent::of(&Context::new()), None);
+    }
+
+    #[test]
+    fn its_text_is_that_of_its_ids() {
+        let mut bits: u128 = 0x0123_4567_89ab_cdef_fedc_ba98_7654_3210;
+        for round in 0..1000 {
+            bits = bits.rotate_left(5).wrapping_add(round);
+            let (trace, span) = (TraceId::from(bits), SpanId::from((bits >> 32) as u64 | 1));
+            let parent = TraceParent::new(trace, span, round % 2 == 0).unwrap();
+            let text = format!("00-{trace}-{span}-{:02x}", u8::from(round % 2 == 0));
+            assert_eq!(parent.encode(&mut [0xff; TRACE_BYTES]), text);
+            assert_eq!((parent.to_string(), text.parse()), (text.clone(), Ok(parent)));
+        }
+        for flags in 0..=u8::MAX {
+            let text = format!("00-{}-{}-{flags:02x}", "1".repeat(32), "f".repeat(16));
+            assert_eq!(text.parse::<TraceParent>().unwrap().is_sampled(), flags & 1 == 1);
+        }
     }
 
     #[test]
@@ -174,5 +219,8 @@ mod tests {
         assert_ne!(new_trace_id(), new_trace_id());
         assert_eq!(span_id_of("a/b/ACTION/1/1"), span_id_of("a/b/ACTION/1/1"));
         assert_ne!(span_id_of("a/b/ACTION/1/1"), span_id_of("a/b/ACTION/1/2"));
+        assert_eq!(span_id_of("a/b/ACTION/1/1"), span_id_of_joined(["a", "/b/", "", "ACTION/1/1"]));
+        // Spans that other versions made are found by it.
+        assert_eq!(span_id_of("a/b/ACTION/1/1").to_string(), "26f8182f375adacc");
     }
 }

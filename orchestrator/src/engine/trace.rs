@@ -6,10 +6,11 @@
 
 use opentelemetry::trace::SpanKind;
 use saga_model::history::RowKind;
+use saga_model::ids::ID_BYTES;
 use saga_model::state::{CommandRef, Kind, Saga};
 use saga_model::{Definition, Micros, SagaId};
 use service::telemetry::{Place, SpanStart, Tracer};
-use service::traceparent::{SpanId, TraceParent, span_id_of};
+use service::traceparent::{SpanId, TraceParent, span_id_of_joined};
 
 use crate::store::rows::SagaRecord;
 
@@ -33,7 +34,14 @@ pub struct EndedAttempt {
 /// The span of a command.
 fn span_id(saga: SagaId, command: CommandRef) -> SpanId {
     let CommandRef { step, kind, round, attempt } = command;
-    span_id_of(&format!("{saga}/{}/{kind:?}/{round}/{attempt}", step.0))
+    let kind = match kind {
+        Kind::Action => "Action",
+        Kind::Compensate => "Compensate",
+    };
+    let (mut id, mut numbers) = ([0; ID_BYTES], [itoa::Buffer::new(); 3]);
+    let [a, b, c] = &mut numbers;
+    let (id, step, round, attempt) = (saga.encode(&mut id), a.format(step.0), b.format(round), c.format(attempt));
+    span_id_of_joined([id, "/", step, "/", kind, "/", round, "/", attempt])
 }
 
 /// The place of a saga in its trace. (A saga is stored with a valid one.)
@@ -120,4 +128,22 @@ pub fn ended(definition: &Definition, root: &str, before: &Saga, after: &Saga, r
         row,
         undoes: undone_by(command, before),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use saga_model::definition::StepIndex;
+    use service::traceparent::span_id_of;
+
+    use super::*;
+
+    /// The name that stands for a span never changes: other instances and versions make the same id of it.
+    #[test]
+    fn a_span_is_named_by_its_command() {
+        let saga: SagaId = "0192a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b".parse().unwrap();
+        for (kind, step, round, attempt) in [(Kind::Action, 0, 1, 1), (Kind::Compensate, u8::MAX, u32::MAX, 10)] {
+            let command = CommandRef { step: StepIndex(step), kind, round, attempt };
+            assert_eq!(span_id(saga, command), span_id_of(&format!("{saga}/{step}/{kind:?}/{round}/{attempt}")));
+        }
+    }
 }
