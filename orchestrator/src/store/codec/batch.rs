@@ -11,9 +11,9 @@ pub struct BatchRows {
     /// In order of shard, as locks are taken.
     pub shards: Vec<MarksRow>,
     pub keys: Vec<entity::idempotency::Model>,
-    pub inserts: Vec<entity::saga::Model>,
-    pub updates: Vec<entity::saga::Model>,
-    pub history: Vec<entity::history::Model>,
+    pub inserts: Vec<saga::New>,
+    pub updates: Vec<saga::Change>,
+    pub history: Vec<history::Entry>,
     pub answers: Vec<AnswerRow>,
     pub dead_letters: Vec<entity::dead_letter::Model>,
 }
@@ -39,9 +39,9 @@ impl BatchRows {
         Ok(Self {
             shards,
             keys: batch.keys.iter().map(ownership::key_row).collect(),
-            inserts: batch.inserts.iter().map(saga::row).collect::<Result<_>>()?,
-            updates: batch.updates.iter().map(saga::row).collect::<Result<_>>()?,
-            history: batch.history.iter().map(history::row).collect::<Result<_>>()?,
+            inserts: batch.inserts.iter().map(saga::new).collect::<Result<_>>()?,
+            updates: batch.updates.iter().map(saga::change).collect::<Result<_>>()?,
+            history: batch.history.iter().map(history::entry).collect::<Result<_>>()?,
             answers: batch.answers.iter().map(operators::answer_row).collect(),
             dead_letters: batch.dead_letters.iter().map(operators::dead_letter_row).collect::<Result<_>>()?,
         })

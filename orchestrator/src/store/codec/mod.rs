@@ -22,9 +22,11 @@ fn refused(what: impl Display, why: impl Display) -> StoreError {
     StoreError::Refused(format!("{what}: {why}"))
 }
 
-/// The JSON of a value.
-fn json(what: impl Display, value: &impl Serialize) -> Result<String> {
-    serde_json::to_string(value).map_err(|error| refused(what, error))
+/// The JSON of a value; `bytes` is how long it will be, as a guess, so that it need not grow.
+fn json(what: impl Display, value: &impl Serialize, bytes: usize) -> Result<String> {
+    let mut text = Vec::with_capacity(bytes);
+    serde_json::to_writer(&mut text, value).map_err(|error| refused(&what, error))?;
+    String::from_utf8(text).map_err(|error| refused(what, error))
 }
 
 /// A number in the type of its column, or of the engine.
@@ -33,15 +35,6 @@ where
     To: TryFrom<From>,
 {
     To::try_from(value).map_err(|_| refused(what, format!("{value} is out of range")))
-}
-
-/// The word that serde has for a variant without fields.
-fn word(what: impl Display, value: &impl Serialize) -> Result<String> {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => Ok(word),
-        Ok(other) => Err(refused(what, format!("{other} is not a word"))),
-        Err(error) => Err(refused(what, error)),
-    }
 }
 
 /// The variant that serde has for a word.

@@ -119,7 +119,7 @@ pub fn dead_letter_row(letter: &DeadLetter) -> Result<dead_letter::Model> {
         offset: letter.offset,
         key: letter.key.clone(),
         value: letter.value.clone(),
-        headers: json(format_args!("dead letter {}", letter.id), &headers)?,
+        headers: json(format_args!("dead letter {}", letter.id), &headers, 2 * letter.headers.bytes())?,
         code: plain(&letter.code),
         detail: plain(&letter.detail),
         saga_id: letter.saga.map(SagaId::uuid),

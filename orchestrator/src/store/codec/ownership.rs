@@ -56,7 +56,7 @@ pub fn epoch(epoch: u64) -> Result<i64> {
 
 /// The text of what has not been taken.
 pub fn untaken_text(untaken: &Untaken) -> Result<String> {
-    json("untaken commands", untaken)
+    json("untaken commands", untaken, 2 + 64 * untaken.len())
 }
 
 /// What has not been taken.
@@ -80,8 +80,8 @@ pub fn definition_row(definition: &Definition) -> Result<DefinitionRow> {
         name: definition.name().to_owned(),
         version: number(what, definition.version())?,
         digest: definition.blueprint().digest(),
-        blueprint: json(what, definition.blueprint())?,
-        policy: json(what, definition.policy())?,
+        blueprint: json(what, definition.blueprint(), 0)?,
+        policy: json(what, definition.policy(), 0)?,
     })
 }
 

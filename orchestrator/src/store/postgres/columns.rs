@@ -1,93 +1,92 @@
-//! Rows turned into columns: each is bound as one array.
+//! Rows bound as columns: each column is one array.
 
 use sqlx::Postgres;
-use sqlx::postgres::PgArguments;
+use sqlx::postgres::{PgArguments, PgBindIterExt};
 use sqlx::query::Query;
-use uuid::Uuid;
 
-use crate::store::codec::batch::MarksRow;
+use crate::store::codec::batch::{BatchRows, MarksRow};
+use crate::store::codec::history::Entry;
 use crate::store::codec::operators::AnswerRow;
-use crate::store::entity::{dead_letter, history, idempotency, saga};
+use crate::store::codec::saga::{Change, New};
+use crate::store::entity::{dead_letter, idempotency};
 
-/// Columns of `$row`, bound in the order in which they are named.
+/// A statement with some of its arguments.
+pub type Statement<'q> = Query<'q, Postgres, PgArguments>;
+
+/// Adds columns of `$row` to the arguments of a statement, in the order in which they are named.
 macro_rules! columns {
-    ($(#[$doc:meta])* $name:ident of $row:ty { $($column:ident: $type:ty),* $(,)? }) => {
+    ($(#[$doc:meta])* $name:ident($row:ident: $type:ty) { $($column:expr),* $(,)? }) => {
         $(#[$doc])*
-        #[derive(Default)]
-        pub struct $name {
-            $(pub $column: Vec<$type>,)*
-        }
-
-        impl FromIterator<$row> for $name {
-            fn from_iter<I: IntoIterator<Item = $row>>(rows: I) -> Self {
-                let mut columns = Self::default();
-                for row in rows {
-                    $(columns.$column.push(row.$column);)*
-                }
-                columns
-            }
-        }
-
-        impl $name {
-            /// Adds them to the arguments of a statement.
-            pub fn bind<'q>(&self, query: Query<'q, Postgres, PgArguments>) -> Query<'q, Postgres, PgArguments> {
-                query$(.bind(self.$column.as_slice()))*
-            }
+        pub fn $name<'q>(statement: Statement<'q>, rows: &[$type]) -> Statement<'q> {
+            statement$(.bind(rows.iter().map(|$row| $column).bind_iter()))*
         }
     };
 }
 
 columns! {
     /// The fence and the new marks of shards.
-    Marks of MarksRow {
-        id: i16, epoch: i64, last_seq: i64, published: i64, reply_offset: i64, untaken: String,
+    marks(row: MarksRow) {
+        row.id, row.epoch, row.last_seq, row.published, row.reply_offset, &row.untaken,
     }
 }
 
 columns! {
     /// Answers to operators' requests.
-    Answers of AnswerRow {
-        request: Uuid, status: &'static str, code: Option<String>, detail: Option<String>,
+    answers(row: AnswerRow) {
+        row.request, row.status, &row.code, &row.detail,
     }
 }
 
 columns! {
     /// Idempotency keys.
-    Keys of idempotency::Model {
-        caller: String, path: String, key: String, fingerprint: String, saga_id: Uuid, at: i64,
+    keys(row: idempotency::Model) {
+        &row.caller, &row.path, &row.key, &row.fingerprint, row.saga_id, row.at,
     }
 }
 
 columns! {
     /// New sagas: all columns.
-    Inserts of saga::Model {
-        id: Uuid, slot: i16, definition_id: i64, user_id: Option<Uuid>, business_key: Option<String>, input: String,
-        state: String, status: String, order_status: String, active: bool, held: bool, step: Option<String>,
-        error_code: Option<String>, revision: i32, created_at: i64, updated_at: i64, wake_at: Option<i64>,
-        traceparent: String,
+    inserts(row: New) {
+        row.rest.id, row.slot, row.origin.definition.0, row.origin.user_id, &row.origin.business_key,
+        row.origin.input.get(), &row.rest.state, row.rest.status, row.rest.order_status, row.rest.active,
+        row.rest.held, &row.rest.step, &row.rest.error_code, row.rest.revision, row.created_at, row.rest.updated_at,
+        row.rest.wake_at, &row.origin.traceparent,
     }
 }
 
 columns! {
     /// Sagas stored before: the columns that a transition changes.
-    Updates of saga::Model {
-        id: Uuid, state: String, status: String, order_status: String, active: bool, held: bool, step: Option<String>,
-        error_code: Option<String>, revision: i32, updated_at: i64, wake_at: Option<i64>,
+    updates(row: Change) {
+        row.id, &row.state, row.status, row.order_status, row.active, row.held, &row.step, &row.error_code,
+        row.revision, row.updated_at, row.wake_at,
     }
 }
 
 columns! {
     /// History rows.
-    History of history::Model {
-        saga_id: Uuid, seq: i32, shard: i16, shard_seq: i64, at: i64, kind: String, step: Option<i16>,
-        round: Option<i32>, attempt: Option<i32>, data: String, actor: String,
+    history(row: Entry) {
+        row.saga_id, row.seq, row.shard, row.shard_seq, row.at, row.kind, row.step, row.round, row.attempt,
+        &row.data, row.actor.as_ref(),
     }
 }
 
 columns! {
     /// Dead letters.
-    DeadLetters of dead_letter::Model {
-        id: Uuid, topic: String, partition: i32, offset: i64, key: Option<Vec<u8>>, value: Option<Vec<u8>>,
-        headers: String, code: String, detail: String, saga_id: Option<Uuid>, at: i64, status: String,
+    dead_letters(row: dead_letter::Model) {
+        row.id, &row.topic, row.partition, row.offset, &row.key, &row.value, &row.headers, &row.code, &row.detail,
+        row.saga_id, row.at, &row.status,
     }
+}
+
+/// How many bytes the sagas and the history of a batch take as arguments, as a guess, so that room for them is made
+/// once. Beside its texts of any length, a row of each table has so many:
+pub fn bytes(rows: &BatchRows) -> usize {
+    const ARRAYS: usize = 1024;
+    const INSERT: usize = 320;
+    const UPDATE: usize = 144;
+    const ENTRY: usize = 128;
+    let inserts = rows.inserts.iter().map(|row| INSERT + row.rest.state.len() + row.origin.input.get().len());
+    let updates = rows.updates.iter().map(|row| UPDATE + row.state.len());
+    let history = rows.history.iter().map(|row| ENTRY + row.data.len());
+    ARRAYS + inserts.chain(updates).chain(history).sum::<usize>()
 }

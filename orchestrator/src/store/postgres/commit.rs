@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use saga_model::ids::ShardId;
 use sqlx::pool::PoolConnection;
-use sqlx::{Executor, PgPool, Postgres, Row};
+use sqlx::postgres::PgArguments;
+use sqlx::{Arguments, Executor, PgPool, Postgres, Row};
 use uuid::Uuid;
 
-use super::columns::{Answers, DeadLetters, History, Inserts, Keys, Marks, Updates};
-use super::{PATIENCE, statements};
+use super::{PATIENCE, columns, statements};
 use crate::store::codec::batch::BatchRows;
 use crate::store::fence::{self, Mark};
 use crate::store::rows::{Batch, IdempotencyKey};
@@ -25,11 +25,11 @@ const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
 /// Stores a batch.
 pub async fn commit(pool: &PgPool, batch: &Batch) -> Result<Committed> {
     let expected = fence::expected(batch)?;
-    let columns = Columns::of(BatchRows::of(batch)?);
+    let rows = BatchRows::of(batch)?;
     let pool = pool.clone();
     let marks = expected.clone();
     // In a task of its own: the caller may be dropped, a transaction must come to its end.
-    let Some(found) = transaction::detached(async move { run(&pool, &marks, &columns).await }).await? else {
+    let Some(found) = transaction::detached(async move { run(&pool, &marks, &rows).await }).await? else {
         return Ok(Committed::All);
     };
     if let Some(lost) = fence::judge(&expected, &found.shards)? {
@@ -40,44 +40,11 @@ pub async fn commit(pool: &PgPool, batch: &Batch) -> Result<Committed> {
         .ok_or_else(|| StoreError::Refused("the batch was rolled back for no reason".to_owned()))
 }
 
-/// All of a batch, ready to be bound.
-struct Columns {
-    marks: Marks,
-    answers: Answers,
-    keys: Keys,
-    inserts: Inserts,
-    updates: Updates,
-    history: History,
-    dead_letters: DeadLetters,
-}
-
 /// What stood in the way of a batch, or did not.
 struct Found {
     shards: Vec<Mark>,
     answered: Vec<Uuid>,
     keys: Vec<IdempotencyKey>,
-}
-
-impl Columns {
-    fn of(rows: BatchRows) -> Self {
-        Self {
-            marks: rows.shards.into_iter().collect(),
-            answers: rows.answers.into_iter().collect(),
-            keys: rows.keys.into_iter().collect(),
-            inserts: rows.inserts.into_iter().collect(),
-            updates: rows.updates.into_iter().collect(),
-            history: rows.history.into_iter().collect(),
-            dead_letters: rows.dead_letters.into_iter().collect(),
-        }
-    }
-
-    /// Whether there is anything but what [`statements::DECIDE`] has written.
-    fn has_rows(&self) -> bool {
-        !(self.inserts.id.is_empty()
-            && self.updates.id.is_empty()
-            && self.history.seq.is_empty()
-            && self.dead_letters.id.is_empty())
-    }
 }
 
 /// A connection inside a transaction. Dropped, it takes the connection with it: the server rolls back, and nobody
@@ -117,8 +84,8 @@ impl Open {
 }
 
 /// Runs the transaction; `Some` if it was rolled back for what it found.
-async fn run(pool: &PgPool, expected: &[Mark], columns: &Columns) -> Result<Option<Found>> {
-    let before_commit = tokio::time::timeout(PATIENCE, write(pool, expected, columns));
+async fn run(pool: &PgPool, expected: &[Mark], rows: &BatchRows) -> Result<Option<Found>> {
+    let before_commit = tokio::time::timeout(PATIENCE, write(pool, expected, rows));
     let late = || StoreError::Unavailable(format!("no answer within {PATIENCE:?}"));
     let mut open = match before_commit.await.map_err(|_| late())?? {
         Written::All(open) => open,
@@ -140,9 +107,9 @@ enum Written {
 }
 
 /// Everything before the COMMIT.
-async fn write(pool: &PgPool, expected: &[Mark], columns: &Columns) -> Result<Written> {
+async fn write(pool: &PgPool, expected: &[Mark], rows: &BatchRows) -> Result<Written> {
     let mut open = Open::begin(pool).await?;
-    let found = match attempt(&mut open, expected, columns).await {
+    let found = match attempt(&mut open, expected, rows).await {
         Ok(None) => return Ok(Written::All(open)),
         Ok(Some(found)) => Ok(Written::Nothing(found)),
         Err(error) => Err(error),
@@ -155,32 +122,38 @@ async fn write(pool: &PgPool, expected: &[Mark], columns: &Columns) -> Result<Wr
 }
 
 /// Both statements; `Some` if the first one says that nothing is to be stored.
-async fn attempt(open: &mut Open, expected: &[Mark], columns: &Columns) -> Result<Option<Found>> {
+async fn attempt(open: &mut Open, expected: &[Mark], rows: &BatchRows) -> Result<Option<Found>> {
     let connection = open.connection().map_err(error::statement)?;
-    let found = decide(connection, columns).await.map_err(error::statement)?;
-    let all = found.shards == expected
-        && found.answered.len() == columns.answers.request.len()
-        && found.keys.len() == columns.keys.key.len();
+    let found = decide(connection, rows).await.map_err(error::statement)?;
+    let all =
+        found.shards == expected && found.answered.len() == rows.answers.len() && found.keys.len() == rows.keys.len();
     if !all {
         return Ok(Some(found));
     }
-    if columns.has_rows() {
-        let updated = store(connection, columns).await.map_err(error::statement)?;
-        if usize::try_from(updated) != Ok(columns.updates.id.len()) {
-            let missing = columns.updates.id.len();
+    if has_rows(rows) {
+        let updated = store(connection, rows).await.map_err(error::statement)?;
+        if usize::try_from(updated) != Ok(rows.updates.len()) {
+            let missing = rows.updates.len();
             return Err(StoreError::Refused(format!("of {missing} sagas to change only {updated} are stored")));
         }
     }
     Ok(None)
 }
 
+/// Whether there is anything but what [`statements::DECIDE`] has written.
+fn has_rows(rows: &BatchRows) -> bool {
+    let BatchRows { inserts, updates, history, dead_letters, .. } = rows;
+    !(inserts.is_empty() && updates.is_empty() && history.is_empty() && dead_letters.is_empty())
+}
+
 async fn decide(
     connection: &mut PoolConnection<Postgres>,
-    columns: &Columns,
+    rows: &BatchRows,
 ) -> std::result::Result<Found, sqlx::Error> {
-    let query = columns.marks.bind(sqlx::query(statements::DECIDE));
-    let query = columns.keys.bind(columns.answers.bind(query));
-    let row = query.fetch_one(&mut **connection).await?;
+    let statement = columns::marks(sqlx::query(statements::DECIDE), &rows.shards);
+    let statement = columns::answers(statement, &rows.answers);
+    let statement = columns::keys(statement, &rows.keys);
+    let row = statement.fetch_one(&mut **connection).await?;
     // An aggregate over no rows is NULL.
     let ids: Vec<i16> = row.try_get::<Option<_>, _>(0)?.unwrap_or_default();
     let epochs: Vec<i64> = row.try_get::<Option<_>, _>(1)?.unwrap_or_default();
@@ -206,9 +179,12 @@ async fn decide(
     })
 }
 
-async fn store(connection: &mut PoolConnection<Postgres>, columns: &Columns) -> std::result::Result<i64, sqlx::Error> {
-    let query = columns.inserts.bind(sqlx::query(statements::STORE));
-    let query = columns.history.bind(columns.updates.bind(query));
-    let query = columns.dead_letters.bind(query);
-    query.fetch_one(&mut **connection).await?.try_get(0)
+async fn store(connection: &mut PoolConnection<Postgres>, rows: &BatchRows) -> std::result::Result<i64, sqlx::Error> {
+    let mut arguments = PgArguments::default();
+    arguments.reserve(0, columns::bytes(rows));
+    let statement = columns::inserts(sqlx::query_with(statements::STORE, arguments), &rows.inserts);
+    let statement = columns::updates(statement, &rows.updates);
+    let statement = columns::history(statement, &rows.history);
+    let statement = columns::dead_letters(statement, &rows.dead_letters);
+    statement.fetch_one(&mut **connection).await?.try_get(0)
 }

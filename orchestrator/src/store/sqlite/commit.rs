@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::store::codec::batch::{BatchRows, MarksRow};
 use crate::store::codec::operators::{AnswerRow, request_status};
+use crate::store::codec::saga::Change;
 use crate::store::entity::{admin_request, dead_letter, history, idempotency, saga, shard};
 use crate::store::fence::{self, Mark};
 use crate::store::rows::{Batch, IdempotencyKey, RequestStatus};
@@ -99,13 +100,13 @@ async fn take_keys(transaction: &DatabaseTransaction, keys: Vec<idempotency::Mod
     Ok(taken)
 }
 
-async fn insert<E, A>(transaction: &DatabaseTransaction, rows: Vec<E::Model>) -> Result<()>
+async fn insert<E, A>(transaction: &DatabaseTransaction, rows: Vec<impl Into<E::Model>>) -> Result<()>
 where
     E: EntityTrait,
     E::Model: IntoActiveModel<A>,
     A: ActiveModelTrait<Entity = E> + Send,
 {
-    let mut rows = rows.into_iter().map(IntoActiveModel::into_active_model).peekable();
+    let mut rows = rows.into_iter().map(|row| row.into().into_active_model()).peekable();
     while rows.peek().is_some() {
         let insert = E::insert_many(rows.by_ref().take(ROWS).collect::<Vec<A>>());
         insert.exec_without_returning(transaction).await.map_err(error::orm)?;
@@ -114,11 +115,11 @@ where
 }
 
 /// Changes a saga: the columns that a transition changes.
-async fn update(transaction: &DatabaseTransaction, row: saga::Model) -> Result<()> {
+async fn update(transaction: &DatabaseTransaction, row: Change) -> Result<()> {
     let change = saga::ActiveModel {
         state: ActiveValue::Set(row.state),
-        status: ActiveValue::Set(row.status),
-        order_status: ActiveValue::Set(row.order_status),
+        status: ActiveValue::Set(row.status.to_owned()),
+        order_status: ActiveValue::Set(row.order_status.to_owned()),
         active: ActiveValue::Set(row.active),
         held: ActiveValue::Set(row.held),
         step: ActiveValue::Set(row.step),
