@@ -34,7 +34,7 @@ pub struct Leaving {
     definition: Arc<Definition>,
     shard: ShardId,
     first_seq: u64,
-    rows: Vec<(Row, Vec<Sending>)>,
+    rows: Vec<(Arc<Row>, Vec<Sending>)>,
 }
 
 /// What a message is to tell.
@@ -85,6 +85,8 @@ impl Departure {
     /// Writes the messages and hands them over, in order.
     pub fn leave(self, bus: &dyn Bus, acks: &Acks) {
         let mut send = self.first;
+        let more = self.members.iter().flat_map(Leaving::rows).map(|(_, messages)| messages);
+        send.reserve_exact(more.sum());
         for leaving in &self.members {
             let Some(epoch) = self.epochs.get(&leaving.shard) else { continue };
             let input = SagaInput::new(&leaving.record.origin.input);

@@ -53,7 +53,7 @@ pub struct Member {
     pub shard: ShardId,
     /// The index of the submission that starts it; none for a saga stored before.
     pub submission: Option<usize>,
-    pub transitions: Vec<(Row, Vec<Effect>)>,
+    pub transitions: Vec<(Arc<Row>, Vec<Effect>)>,
     /// Where its first row stands in its shard; set when the draft is encoded.
     pub first_seq: u64,
 }
@@ -129,7 +129,7 @@ impl Draft {
             definition,
             shard,
             submission: Some(submission),
-            transitions: vec![(row, effects)],
+            transitions: vec![(Arc::new(row), effects)],
             first_seq: 0,
         });
     }
@@ -137,7 +137,8 @@ impl Draft {
     /// Takes a transition of a saga stored before in.
     pub fn change(&mut self, record: &SagaRecord, definition: &Arc<Definition>, shard: ShardId, t: Transition) {
         let Transition { saga, row, effects } = t;
-        self.ended.extend(trace::ended(definition, &record.origin.traceparent, &record.saga, &saga, row.kind));
+        self.ended.extend(trace::ended(definition, record, &saga, row.kind));
+        let row = Arc::new(row);
         match self.index.get(&saga.id) {
             Some(index) => {
                 let member = &mut self.members[*index];

@@ -114,7 +114,7 @@ impl Meters {
         }
         let mut ended: Tally<_, Vec<f64>> = Tally::default();
         for attempt in &draft.ended {
-            ended.group((&*attempt.step, attempt.command.kind.as_str())).push(seconds(attempt));
+            ended.group((attempt.step(), attempt.command.kind.as_str())).push(seconds(attempt));
         }
         for ((step, kind), durations) in ended.0 {
             let histogram = self.step_duration.get_or_create(&ByKind { step: step.to_owned(), kind: kind.to_owned() });

@@ -20,6 +20,7 @@ impl Core {
     /// Numbers the rows of a draft and makes it a batch, which takes `read` along: replies that no later batch applies.
     pub fn encode(&self, draft: &mut Draft, read: &ReplyMarks) -> Batch {
         let mut batch = Batch { answers: draft.answers.clone(), ..Batch::default() };
+        batch.history.reserve_exact(draft.members.iter().map(|member| member.transitions.len()).sum());
         let mut next: BTreeMap<ShardId, u64> =
             self.shards.iter().map(|(shard, owned)| (*shard, owned.last_seq)).collect();
         for member in &mut draft.members {

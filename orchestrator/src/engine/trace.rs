@@ -4,6 +4,8 @@
 //! same one: the worker's span stands under it, a compensation's span links to it, and it is made once its end is
 //! known, by whoever learns of that.
 
+use std::sync::Arc;
+
 use opentelemetry::trace::SpanKind;
 use saga_model::history::RowKind;
 use saga_model::ids::ID_BYTES;
@@ -12,16 +14,15 @@ use saga_model::{Definition, Micros, SagaId};
 use service::telemetry::{Place, SpanStart, Tracer};
 use service::traceparent::{SpanId, TraceParent, span_id_of_joined};
 
-use crate::store::rows::SagaRecord;
+use crate::store::rows::{Origin, SagaRecord};
 
 /// An attempt that has ended, one way or another.
 #[derive(Debug)]
 pub struct EndedAttempt {
-    /// The saga's own place: the request that started it.
-    pub root: String,
     pub saga: SagaId,
-    pub definition: String,
-    pub step: String,
+    /// Of the saga; its own place is that of the request that started it.
+    pub origin: Arc<Origin>,
+    pub definition: Arc<Definition>,
     pub command: CommandRef,
     pub sent_at: Micros,
     pub ended_at: Micros,
@@ -29,6 +30,13 @@ pub struct EndedAttempt {
     pub row: RowKind,
     /// Of a compensation: the last attempt at the action that it undoes.
     pub undoes: Option<CommandRef>,
+}
+
+impl EndedAttempt {
+    /// The name of its step.
+    pub fn step(&self) -> &str {
+        &self.definition.step(self.command.step).name
+    }
 }
 
 /// The span of a command.
@@ -71,14 +79,14 @@ pub fn undone_by(command: CommandRef, saga: &Saga) -> Option<CommandRef> {
 
 /// Makes the span of an attempt that has ended.
 pub fn make_span(tracer: &Tracer, attempt: &EndedAttempt) {
-    let Ok(root) = attempt.root.parse::<TraceParent>() else { return }; // a saga is stored with a valid one
+    let Ok(root) = attempt.origin.traceparent.parse::<TraceParent>() else { return }; // a saga is stored with a valid one
     let kind = attempt.command.kind.as_str();
-    let mut start = SpanStart::new(format!("{} {kind}", attempt.step), SpanKind::Producer)
+    let mut start = SpanStart::new(format!("{} {kind}", attempt.step()), SpanKind::Producer)
         .id(span_id(attempt.saga, attempt.command))
         .at(attempt.sent_at)
         .with("saga.id", attempt.saga.to_string())
-        .with("saga.definition", attempt.definition.clone())
-        .with("saga.step", attempt.step.clone())
+        .with("saga.definition", attempt.definition.name().to_owned())
+        .with("saga.step", attempt.step().to_owned())
         .with("saga.kind", kind)
         .with("saga.round", i64::from(attempt.command.round))
         .with("saga.attempt", i64::from(attempt.command.attempt));
@@ -110,18 +118,18 @@ fn failed(row: RowKind) -> bool {
     }
 }
 
-/// The attempt that a transition of `definition`'s saga from `before` to `after` ends, if it ends one.
-pub fn ended(definition: &Definition, root: &str, before: &Saga, after: &Saga, row: RowKind) -> Option<EndedAttempt> {
+/// The attempt that a transition of `definition`'s saga from `record` to `after` ends, if it ends one.
+pub fn ended(definition: &Arc<Definition>, record: &SagaRecord, after: &Saga, row: RowKind) -> Option<EndedAttempt> {
     use saga_model::state::WakeUp::Reply;
+    let before = &record.saga;
     let Some(Reply { command, sent_at }) = before.wake_up(definition) else { return None };
     if matches!(after.wake_up(definition), Some(Reply { command: open, .. }) if open == command) {
         return None;
     }
     Some(EndedAttempt {
-        root: root.to_owned(),
         saga: after.id,
-        definition: definition.name().to_owned(),
-        step: definition.step(command.step).name.clone(),
+        origin: record.origin.clone(),
+        definition: definition.clone(),
         command,
         sent_at,
         ended_at: after.updated_at,

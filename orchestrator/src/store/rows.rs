@@ -70,7 +70,8 @@ pub struct HistoryRow {
     pub shard: ShardId,
     /// Gapless in its shard, from 1.
     pub shard_seq: u64,
-    pub row: Row,
+    /// Shared with who sends its messages.
+    pub row: Arc<Row>,
 }
 
 /// Everything one commit stores.

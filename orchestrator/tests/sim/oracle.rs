@@ -85,7 +85,7 @@ impl Oracle {
                 continue;
             };
             log.events.extend(stored.row.data.emit.iter().map(|event| (stored.row.seq, event.clone())));
-            log.rows.push(stored.row.clone());
+            log.rows.push((*stored.row).clone());
             // One that is held may still hear the answer that it misses.
             if self.over && log.record.saga.phase.is_final() && stored.row.kind != RowKind::ReplyIgnored {
                 self.object("RestIsRest", format!("saga {} goes on: {:?}", short(stored.saga), stored.row.kind));

@@ -27,7 +27,7 @@ pub fn batch(bug: Bug, ground: &Ground, batch: &Batch) -> Option<Batch> {
         }
         Bug::EventsNotStored => {
             let emitting = |row: &&mut HistoryRow| row.row.seq > 1 && !row.row.data.emit.is_empty();
-            spoilt.history.iter_mut().find(emitting)?.row.data.emit.clear();
+            Arc::make_mut(&mut spoilt.history.iter_mut().find(emitting)?.row).data.emit.clear();
         }
         Bug::AttemptNotCounted => {
             let retried = |row: &&HistoryRow| row.row.kind == RowKind::AttemptStarted;
@@ -42,7 +42,7 @@ pub fn batch(bug: Bug, ground: &Ground, batch: &Batch) -> Option<Batch> {
         }
         Bug::UndoOrderReversed => {
             for row in &mut spoilt.history {
-                if let Some(next) = &mut row.row.data.next
+                if let Some(next) = &mut Arc::make_mut(&mut row.row).data.next
                     && next.kind == Kind::Compensate
                 {
                     let other = if next.step == "charge-payment" { "reserve-inventory" } else { "charge-payment" };

@@ -50,7 +50,7 @@ pub async fn a_saga_comes_back_as_it_was_stored(store: AnyStore) {
     assert_eq!(owner.commit(&batch).await.unwrap(), Committed::All);
     assert_eq!(stored(&store, id).await.saga, second.record.saga);
     let history = store.history(id).await.unwrap();
-    assert_eq!(history[0].row, row(1, RowKind::SagaStarted, first.record.saga.created_at));
+    assert_eq!(*history[0].row, row(1, RowKind::SagaStarted, first.record.saga.created_at));
     assert_eq!(history[1], batch.history[0]);
     assert_eq!(history.len(), 2);
 }
@@ -224,7 +224,7 @@ pub async fn rows_of_a_shard_have_no_gap(store: AnyStore) {
     }
     // A row of a saga that stands already, under a new number of the shard.
     let mut again = good.clone();
-    again.history[0].row.seq = 1;
+    Arc::make_mut(&mut again.history[0].row).seq = 1;
     assert!(matches!(owner.commit(&again).await, Err(StoreError::Refused(_))));
     assert_eq!(store.rows_after(ZERO, 0, 10).await.unwrap().len(), 1);
     assert_eq!(owner.commit(&good).await.unwrap(), Committed::All);

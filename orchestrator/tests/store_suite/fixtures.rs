@@ -304,7 +304,7 @@ impl Owner {
             batch.shards.len() - 1
         });
         batch.shards[at].last_seq += 1;
-        batch.history.push(HistoryRow { saga, shard, shard_seq: batch.shards[at].last_seq, row });
+        batch.history.push(HistoryRow { saga, shard, shard_seq: batch.shards[at].last_seq, row: Arc::new(row) });
     }
 
     pub async fn commit(&mut self, batch: &Batch) -> Result<Committed> {

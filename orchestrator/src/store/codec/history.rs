@@ -1,6 +1,7 @@
 //! History rows.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use saga_model::definition::StepIndex;
 use saga_model::event::Actor;
@@ -70,7 +71,7 @@ pub fn record(row: Model) -> Result<HistoryRow> {
         saga,
         shard: ShardId(number(what, row.shard)?),
         shard_seq: number(what, row.shard_seq)?,
-        row: Row {
+        row: Arc::new(Row {
             seq: number(what, row.seq)?,
             at: Micros(row.at),
             kind: from_word(what, &row.kind)?,
@@ -79,6 +80,6 @@ pub fn record(row: Model) -> Result<HistoryRow> {
             attempt: some(row.attempt)?,
             data: serde_json::from_str(&row.data).map_err(|error| refused(what, error))?,
             actor: Actor::try_from(row.actor).map_err(|actor| refused(what, format_args!("actor {actor:?}")))?,
-        },
+        }),
     })
 }

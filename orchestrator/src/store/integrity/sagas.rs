@@ -1,6 +1,7 @@
 //! Each saga against its history, its columns and the shop's books.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use saga_model::history::{Row, RowKind};
 use saga_model::state::{OrderStatus, Phase, Saga, StepStatus};
@@ -70,7 +71,7 @@ fn saga(
         .definitions
         .get(&record.origin.definition)
         .ok_or_else(|| format!("its definition {} is not there", record.origin.definition.0))?;
-    let rows = history.into_iter().map(|row| codec::history::record(row).map(|entry| entry.row));
+    let rows = history.into_iter().map(|row| codec::history::record(row).map(|entry| Arc::unwrap_or_clone(entry.row)));
     let rows: Vec<Row> = rows.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
     broken.extend(invariants::check(definition, &record.saga, &rows).into_iter().map(|violation| Violation {
         saga_id: Some(id),

@@ -121,11 +121,13 @@ impl Courier {
     fn send(&mut self, outgoing: Outgoing) {
         let seq = self.next_seq;
         self.next_seq += 1;
-        if !self.lanes.contains_key(&outgoing.topic) {
-            let topic = outgoing.topic.clone();
-            self.lanes.insert(topic.clone(), (Gauge::new(topic), Lane::new(self.park_for)));
-        }
-        let Some((gauge, lane)) = self.lanes.get_mut(&outgoing.topic) else { return };
+        let (gauge, lane) = match self.lanes.get_mut(&outgoing.topic) {
+            Some(lane) => lane,
+            None => {
+                let topic = outgoing.topic.clone();
+                self.lanes.entry(topic.clone()).or_insert((Gauge::new(topic), Lane::new(self.park_for)))
+            }
+        };
         if !self.link.is_up() {
             lane.hold(seq, Message::new(outgoing));
         } else if let Some(message) = lane.push(seq, Message::new(outgoing)) {
