@@ -114,7 +114,7 @@ impl Draft {
         self.index.get(&saga).map(|index| &self.members[*index])
     }
 
-    /// Takes a new saga in.
+    /// Takes a new saga in, with its first transition.
     pub fn start(
         &mut self,
         record: SagaRecord,
