@@ -69,7 +69,7 @@ impl<T> Item<T> {
 
 /// A batch, read.
 pub(super) struct Batch<T> {
-    /// In order; no two commands of a wave are about the same saga.
+    /// One after the other; no two commands of a wave are about the same saga.
     pub(super) waves: Vec<Vec<Item<T>>>,
     pub(super) letters: Vec<DeadLetter>,
 }
@@ -101,6 +101,9 @@ pub(super) fn read<P: Participant>(participant: &P, observer: &Observer, batch: 
             }
         }
     }
+    // In order of saga, what goes to one page of an index goes there at once, and two workers with the same commands
+    // never wait for each other in a circle.
+    waves.iter_mut().for_each(|wave| wave.sort_unstable_by_key(|item| item.key.saga));
     Batch { waves, letters }
 }
 

@@ -36,12 +36,19 @@ impl BatchRows {
     pub fn of(batch: &Batch) -> Result<Self> {
         let mut shards: Vec<MarksRow> = batch.shards.iter().map(marks).collect::<Result<_>>()?;
         shards.sort_by_key(|marks| marks.id);
+        // In order of id, what goes to one page of an index goes there at once, and what is new to its last one.
+        let mut inserts: Vec<saga::New> = batch.inserts.iter().map(saga::new).collect::<Result<_>>()?;
+        inserts.sort_unstable_by_key(|row| row.rest.id);
+        let mut updates: Vec<saga::Change> = batch.updates.iter().map(saga::change).collect::<Result<_>>()?;
+        updates.sort_unstable_by_key(|row| row.id);
+        let mut history: Vec<history::Entry> = batch.history.iter().map(history::entry).collect::<Result<_>>()?;
+        history.sort_unstable_by_key(|row| (row.saga_id, row.seq));
         Ok(Self {
             shards,
             keys: batch.keys.iter().map(ownership::key_row).collect(),
-            inserts: batch.inserts.iter().map(saga::new).collect::<Result<_>>()?,
-            updates: batch.updates.iter().map(saga::change).collect::<Result<_>>()?,
-            history: batch.history.iter().map(history::entry).collect::<Result<_>>()?,
+            inserts,
+            updates,
+            history,
             answers: batch.answers.iter().map(operators::answer_row).collect(),
             dead_letters: batch.dead_letters.iter().map(operators::dead_letter_row).collect::<Result<_>>()?,
         })
