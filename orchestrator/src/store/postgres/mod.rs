@@ -1,8 +1,8 @@
 //! Sagas in Postgres.
 //!
-//! Four pools, so that however many ask from outside, the engine goes on: with all of its connections lent to requests
-//! it could not recover from the load that lent them. *Commits* run on the first and *leases* on the second, whose plans
-//! are pinned; what the engine reads, on the third (*recovery*); the fourth is for *requests*.
+//! Three pools, so that however many ask from outside, the engine goes on: with all of its connections lent to requests
+//! it could not recover from the load that lent them. *Commits* and leases run on the first, whose plans are pinned;
+//! what the engine reads, on the second (*recovery*); the third is for *requests*.
 
 mod columns;
 mod commit;
@@ -41,7 +41,6 @@ const PATIENCE: Duration = Duration::from_millis(4500);
 #[derive(Clone)]
 pub struct PostgresStore {
     commits: DatabaseConnection,
-    leases: DatabaseConnection,
     recovery: DatabaseConnection,
     requests: DatabaseConnection,
     shards: std::sync::Arc<OnceCell<ShardCount>>,
@@ -55,9 +54,8 @@ impl PostgresStore {
     /// # Errors
     /// [`StoreError::Refused`] if the URL is none.
     pub fn open(url: &str) -> Result<Self> {
-        let pool::Pools { commits, leases, recovery, requests } = pool::open(url)?;
-        let (shards, last_writes) = (std::sync::Arc::default(), LastWrites::default());
-        Ok(Self { commits, leases, recovery, requests, shards, last_writes })
+        let pool::Pools { commits, recovery, requests } = pool::open(url)?;
+        Ok(Self { commits, recovery, requests, shards: std::sync::Arc::default(), last_writes: LastWrites::default() })
     }
 
     /// The connection for whatever has queries of its own, such as the check of the schema.
@@ -75,7 +73,7 @@ impl PostgresStore {
 
     /// Closes all connections, once what is running on them has ended.
     pub async fn close(&self) {
-        for pool in [&self.commits, &self.leases, &self.recovery, &self.requests] {
+        for pool in [&self.commits, &self.recovery, &self.requests] {
             pool.get_postgres_connection_pool().close().await;
         }
     }
@@ -114,19 +112,19 @@ impl Store for PostgresStore {
     }
 
     async fn heartbeat(&self, instance: &InstanceId, lease: Millis) -> Result<Membership> {
-        self.last_writes.lease(answer(ownership::heartbeat(&self.leases, instance, lease))).await
+        self.last_writes.lease(answer(ownership::heartbeat(&self.commits, instance, lease))).await
     }
 
     async fn take_shard(&self, shard: ShardId, instance: &InstanceId, lease: Millis) -> Result<Option<ShardGrant>> {
-        self.last_writes.lease(answer(ownership::take_shard(&self.leases, shard, instance, lease))).await
+        self.last_writes.lease(answer(ownership::take_shard(&self.commits, shard, instance, lease))).await
     }
 
     async fn release_shard(&self, shard: ShardId, epoch: u64) -> Result<()> {
-        answer(ownership::release_shard(&self.leases, shard, epoch)).await
+        answer(ownership::release_shard(&self.commits, shard, epoch)).await
     }
 
     async fn leave(&self, instance: &InstanceId) -> Result<()> {
-        answer(ownership::leave(&self.leases, instance)).await
+        answer(ownership::leave(&self.commits, instance)).await
     }
 
     async fn live_sagas(&self, shard: ShardId, after: Option<SagaId>, limit: usize) -> Result<Vec<SagaRecord>> {

@@ -12,7 +12,6 @@ use crate::store::{Result, StoreError};
 /// The pools of a store.
 pub struct Pools {
     pub commits: DatabaseConnection,
-    pub leases: DatabaseConnection,
     pub recovery: DatabaseConnection,
     pub requests: DatabaseConnection,
 }
@@ -21,11 +20,9 @@ pub struct Pools {
 const ACQUIRE: Duration = Duration::from_secs(3);
 /// A connection that was idle for so long is tried before it is used: the server may have been restarted meanwhile.
 const DOUBTFUL: Duration = Duration::from_secs(1);
-/// There is one commit at a time. A pool takes its connections in turn, and each server process that works has caches of
-/// its own to keep warm: so there is one.
-const COMMITS: u32 = 1;
-/// The heartbeat, and shards that are taken or given up.
-const LEASES: u32 = 2;
+/// The commit loop, the heartbeat, and shards being taken. No more: the pool takes its connections in turn, and each
+/// server process that works has its own caches to keep warm.
+const COMMITS: u32 = 3;
 /// Shards that are loaded, an outcome that is in doubt, and the mailbox.
 const RECOVERY: u32 = 3;
 const REQUESTS: u32 = 8;
@@ -59,7 +56,6 @@ pub fn open(url: &str) -> Result<Pools> {
         .options(SESSION);
     Ok(Pools {
         commits: pool(options.clone().options(PINNED_PLANS), COMMITS),
-        leases: pool(options.clone().options(PINNED_PLANS), LEASES),
         recovery: pool(options.clone(), RECOVERY),
         requests: pool(options, REQUESTS),
     })
