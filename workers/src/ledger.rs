@@ -130,7 +130,7 @@ pub trait Ledger: Send + Sync + 'static {
     async fn claim(&self, claim: ClaimId, lease: Duration, questions: &[Question]) -> Result<Vec<Judgement>, Trouble>;
 
     /// Records how claimed work ended. `false` where the claim was lost to somebody else, or nothing was claimed:
-    /// that question has to be asked again.
+    /// that question has to be asked again. Of what was recorded so before, by the same claim, it may say either.
     ///
     /// # Errors
     /// [`Trouble`]; then some, all or none may be recorded.

@@ -1,4 +1,4 @@
-//! Ids and secrets from the system's randomness.
+//! Ids and secrets at random, from a generator that the system seeds.
 
 use uuid::Uuid;
 
@@ -14,7 +14,7 @@ impl Ids for RandomIds {
     }
 
     fn secret(&self) -> u128 {
-        // A version 4 UUID has 122 bits from the system's source; two of them fill the rest.
+        // A version 4 UUID has 122 random bits; two of them fill the rest.
         Uuid::new_v4().as_u128() ^ Uuid::new_v4().as_u128().rotate_left(64)
     }
 }

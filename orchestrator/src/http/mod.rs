@@ -50,7 +50,7 @@ pub struct More {
     pub routes: Router,
     /// Admin paths whose calls `audit` records; all others are recorded here.
     pub records: fn(&str) -> bool,
-    /// Puts their audit around the door.
+    /// Puts their audit around the door. Only POST and PUT under `/admin` come that way.
     pub audit: Box<dyn FnOnce(Router) -> Router + Send>,
 }
 

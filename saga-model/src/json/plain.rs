@@ -7,6 +7,12 @@ use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+/// Reads an object into a struct; `None` if that fails. (A derived struct would take an array of its fields as well.)
+pub fn read_object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
+    let is_object = bytes.trim_ascii_start().first() == Some(&b'{');
+    is_object.then(|| serde_json::from_slice(bytes).ok())?
+}
+
 /// Whether `raw` is an object that has no more than `levels` of nesting and no key twice in any of its objects. Of one
 /// that is, but is out of the ordinary (many brackets, many keys, huge numbers), it may say no.
 pub(crate) fn is_plain_object(raw: &RawValue, levels: usize) -> bool {

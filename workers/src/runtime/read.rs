@@ -101,8 +101,8 @@ pub(super) fn read<P: Participant>(participant: &P, observer: &Observer, batch: 
             }
         }
     }
-    // In order of saga, what goes to one page of an index goes there at once, and two workers with the same commands
-    // never wait for each other in a circle.
+    // In order of saga, what goes to one page of an index goes there at once, and two workers with the same commands lock
+    // their rows in one order.
     waves.iter_mut().for_each(|wave| wave.sort_unstable_by_key(|item| item.key.saga));
     Batch { waves, letters }
 }

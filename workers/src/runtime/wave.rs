@@ -49,6 +49,7 @@ impl<P: Participant> Runtime<P> {
                 self.around.patience.pause(pause).await?;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
+            again.sort_unstable_by_key(|item| item.key.saga);
             open = again;
         }
         Ok(())

@@ -88,7 +88,7 @@ impl Participant for Notification {
         new.iter().for_each(|job| self.say(job));
         let rows: Vec<Row> =
             new.iter().map(|job| Row::new(&job.key, job.task.order, Some(&job.task.outcome))).collect();
-        let mut kept_out = self.sent.add(&rows).await?;
+        let mut kept_out = self.sent.add(&rows, earlier.is_empty()).await?;
         self.forget(&new);
         let output = RawJson::of(&serde_json::json!({"sentAt": at.to_string()}));
         let output = output.map_err(|error| Trouble::Poison(error.to_string()))?;
@@ -101,7 +101,7 @@ impl Participant for Notification {
 
     async fn settle(&self, jobs: &[Job<Order>]) -> Result<Vec<Settled>, Trouble> {
         let voids: Vec<Row> = jobs.iter().map(|job| Row::new(&job.key, job.task.order, None)).collect();
-        let absent = self.sent.add(&voids).await?;
+        let absent = self.sent.add(&voids, false).await?;
         let stands = RawJson::of(&serde_json::json!({})).map_err(|error| Trouble::Poison(error.to_string()))?;
         let settled = |job: &Job<Order>| {
             if absent.contains(&job.key) { Settled::Absent } else { Settled::Stands(stands.clone()) }

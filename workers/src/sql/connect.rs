@@ -18,7 +18,7 @@ const DOUBTFUL: Duration = Duration::from_secs(1);
 /// while they grow. A row that is read costs as much as a lookup here, so that a lookup is cheaper unless the table was
 /// analyzed while it was all but empty. The server ends a transaction whose client is frozen, and frees the rows that it has
 /// locked.
-const SESSION: [(&str, &str); 10] = [
+const SESSION: [(&str, &str); 11] = [
     ("idle_in_transaction_session_timeout", "3s"),
     ("statement_timeout", "5s"),
     ("plan_cache_mode", "force_generic_plan"),
@@ -28,6 +28,7 @@ const SESSION: [(&str, &str); 10] = [
     ("enable_mergejoin", "off"),
     ("enable_bitmapscan", "off"),
     ("enable_memoize", "off"),
+    ("max_parallel_workers_per_gather", "0"),
     ("jit", "off"),
 ];
 

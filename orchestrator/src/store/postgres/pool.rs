@@ -35,7 +35,7 @@ const SESSION: [(&str, &str); 2] = [("idle_in_transaction_session_timeout", "3s"
 /// the batch, and keeps that plan while the table grows. A row that is read costs as much as a lookup here, so that a
 /// lookup is cheaper unless the table was analyzed while it was all but empty. (Without `jit=off` the forced plans would look
 /// costly enough to be compiled.)
-pub const PINNED_PLANS: [(&str, &str); 8] = [
+pub const PINNED_PLANS: [(&str, &str); 9] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("cpu_tuple_cost", "1"),
     ("enable_seqscan", "off"),
@@ -43,6 +43,7 @@ pub const PINNED_PLANS: [(&str, &str); 8] = [
     ("enable_mergejoin", "off"),
     ("enable_bitmapscan", "off"),
     ("enable_memoize", "off"),
+    ("max_parallel_workers_per_gather", "0"),
     ("jit", "off"),
 ];
 

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::{Order, PAYMENT_METHODS, currency};
 use crate::ids::parse_uuid;
+use crate::json::read_object;
 use crate::money::Amount;
 
 /// Texts are borrowed, so one that has an escape in it is none of these.
@@ -75,7 +76,7 @@ fn amount(raw: &str) -> Option<Amount> {
 impl Order {
     /// The order in a body that is one, if nothing about it is out of the ordinary; on `None`, [`Order::parse`] decides.
     pub fn plain(body: &[u8]) -> Option<Self> {
-        let plain: Plain<'_> = serde_json::from_slice(body).ok()?;
+        let plain: Plain<'_> = read_object(body)?;
         let user_id = parse_uuid(plain.user_id).ok()?;
         let currency = plain.currency.unwrap_or(Self::DEFAULT_CURRENCY);
         let payable = plain.payment_method.is_none_or(|method| PAYMENT_METHODS.contains(&method));

@@ -1,11 +1,10 @@
 //! The straight way to a command that has no faults, as there is one to a [reply](crate::wire::reply).
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::{Command, DEEPER};
-use crate::json::{MAX_DEPTH, RawJson, is_plain_object};
+use crate::json::{MAX_DEPTH, RawJson, is_plain_object, read_object};
 use crate::state::Kind;
 use crate::wire::MAX_MESSAGE_BYTES;
 
@@ -21,7 +20,7 @@ struct Plain<'a> {
     idempotency_key: &'a str,
     /// For people.
     #[serde(default, rename = "epoch")]
-    _epoch: IgnoredAny,
+    _epoch: u64,
     #[serde(borrow, default, deserialize_with = "text")]
     deadline: Option<&'a str>,
     token: &'a str,
@@ -39,7 +38,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Command> {
     if bytes.len() > MAX_MESSAGE_BYTES {
         return None;
     }
-    let plain: Plain<'_> = serde_json::from_slice(bytes).ok()?;
+    let plain: Plain<'_> = read_object(bytes)?;
     let count = |n: u32| (1..=0x7fff_ffff).contains(&n).then_some(n);
     // One more level is the message itself.
     let sound = is_plain_object(plain.payload, MAX_DEPTH + DEEPER - 1);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::{ReplyMessage, read_outcome};
-use crate::json::{MAX_DEPTH, RawJson, is_plain_object};
+use crate::json::{MAX_DEPTH, RawJson, is_plain_object, read_object};
 use crate::state::Kind;
 use crate::wire::{MAX_MESSAGE_BYTES, MAX_OUTPUT_BYTES};
 
@@ -37,7 +37,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<ReplyMessage> {
     if bytes.len() > MAX_MESSAGE_BYTES {
         return None;
     }
-    let plain: Plain<'_> = serde_json::from_slice(bytes).ok()?;
+    let plain: Plain<'_> = read_object(bytes)?;
     let count = |n: u32| (1..=0x7fff_ffff).contains(&n).then_some(n);
     Some(ReplyMessage {
         saga_id: plain.saga_id.parse().ok()?,

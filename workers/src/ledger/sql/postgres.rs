@@ -68,9 +68,9 @@ FROM (SELECT unnest($1::uuid[]) AS saga_id, unnest($2::text[]) AS step, unnest($
     unnest($7::text[]) AS error_message, unnest($8::text[]) AS trace) AS r \
 WHERE l.saga_id = r.saga_id AND l.step = r.step AND l.claim = $9 AND l.status IN (0, 3)";
 
-/// Which rows a claim holds, or has ended.
+/// The state of the rows that a claim holds, or has ended.
 const MINE: &str = "\
-SELECT l.saga_id, l.step FROM (SELECT unnest($1::uuid[]) AS saga_id, unnest($2::text[]) AS step) AS q \
+SELECT l.saga_id, l.step, l.status FROM (SELECT unnest($1::uuid[]) AS saga_id, unnest($2::text[]) AS step) AS q \
 JOIN worker_ledger l ON l.saga_id = q.saga_id AND l.step = q.step WHERE l.claim = $3";
 
 pub(super) async fn claim(
@@ -81,7 +81,8 @@ pub(super) async fn claim(
 ) -> Result<Vec<Judgement>, Trouble> {
     let (mut first, known): (Vec<usize>, Vec<usize>) =
         (0..questions.len()).partition(|place| questions[*place].is_first());
-    // In one order everywhere, so that two workers with the same commands never wait for each other in a circle.
+    // In one order everywhere: two workers with the same commands hardly ever wait for each other in a circle. (They do if
+    // what is new to one is not to the other; the server then ends one of them, which asks again.)
     first.sort_by(|one, other| questions[*one].key.cmp(&questions[*other].key));
     match claim_as(pool, claim, lease, questions, (first, known)).await {
         Err(Unclaimed::NotFirst) => {
@@ -243,10 +244,14 @@ pub(super) async fn record(pool: &PgPool, claim: ClaimId, records: &[Record]) ->
     }
     let places = places(&sagas, &steps);
     let mut held = vec![false; records.len()];
-    // A row that is this claim's still, and was not changed now, was when this was recorded before.
+    // A row of this claim that is as it was to become, and was not changed now, was when this was recorded before.
     for row in sqlx::query(MINE).bind(&sagas).bind(&steps).bind(claim.0).fetch_all(pool).await? {
         if let Some(place) = places.get(&(row.try_get(0)?, row.try_get(1)?)) {
-            held[*place] = true;
+            let found = Status::from_code(row.try_get(2)?);
+            held[*place] = match columns[*place].status {
+                Some(_) => found == columns[*place].status,
+                None => matches!(found, Some(Status::Running | Status::Undoing)),
+            };
         }
     }
     Ok(held)

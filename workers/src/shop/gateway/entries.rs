@@ -89,13 +89,14 @@ impl Entries {
         Self { db }
     }
 
-    /// Writes entries, each unless there is one under its key. What stands under each key then.
-    pub(super) async fn add(&self, entries: &[Entry]) -> Result<Vec<EntryKind>, Trouble> {
+    /// Writes entries, each unless there is one under its key; `new` if none is expected there. What stands under each key
+    /// then.
+    pub(super) async fn add(&self, entries: &[Entry], new: bool) -> Result<Vec<EntryKind>, Trouble> {
         if entries.is_empty() {
             return Ok(Vec::new());
         }
         match &self.db.pool {
-            Pool::Postgres(pool) => postgres::add(pool, entries).await,
+            Pool::Postgres(pool) => postgres::add(pool, entries, new).await,
             Pool::Sqlite(pool) => sqlite::add(pool, entries).await,
         }
     }

@@ -110,7 +110,8 @@ impl Gateway for SimulatedGateway {
         let mut captured: Vec<Captured> = charges.iter().map(|charge| self.mood(charge)).collect();
         let approved = || captured.iter().zip(charges).filter(|(mood, _)| **mood == Captured::Yes);
         let entries: Vec<Entry> = approved().map(|(_, charge)| Entry::capture(charge)).collect();
-        let mut kinds = self.entries.add(&entries).await?.into_iter();
+        let first = charges.iter().all(|charge| charge.attempt == 1);
+        let mut kinds = self.entries.add(&entries, first).await?.into_iter();
         for mood in captured.iter_mut().filter(|mood| **mood == Captured::Yes) {
             match kinds.next() {
                 Some(EntryKind::Void) => {
@@ -126,7 +127,7 @@ impl Gateway for SimulatedGateway {
 
     async fn settle(&self, doubts: &[Doubt]) -> Result<Vec<bool>, Trouble> {
         let voids: Vec<Entry> = doubts.iter().map(|doubt| Entry::void(&doubt.key, doubt.order)).collect();
-        let kinds = self.entries.add(&voids).await?;
+        let kinds = self.entries.add(&voids, false).await?;
         Ok(kinds.into_iter().map(|kind| kind == EntryKind::Capture).collect())
     }
 

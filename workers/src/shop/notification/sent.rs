@@ -50,13 +50,14 @@ impl SentNotifications {
         Self { db }
     }
 
-    /// Writes rows, each unless there is one under its key. The keys under which nothing is said, now or later.
-    pub(super) async fn add(&self, rows: &[Row]) -> Result<HashSet<EffectKey>, Trouble> {
+    /// Writes rows, each unless there is one under its key; `new` if none is expected there. The keys under which nothing is
+    /// said, now or later.
+    pub(super) async fn add(&self, rows: &[Row], new: bool) -> Result<HashSet<EffectKey>, Trouble> {
         if rows.is_empty() {
             return Ok(HashSet::new());
         }
         match &self.db.pool {
-            Pool::Postgres(pool) => add_to_postgres(pool, rows).await,
+            Pool::Postgres(pool) => add_to_postgres(pool, rows, new).await,
             Pool::Sqlite(pool) => add_to_sqlite(pool, rows).await,
         }
     }
@@ -108,7 +109,7 @@ fn stored_round(round: u32) -> i32 {
     i32::try_from(round).unwrap_or(i32::MAX)
 }
 
-async fn add_to_postgres(pool: &PgPool, rows: &[Row]) -> Result<HashSet<EffectKey>, Trouble> {
+async fn add_to_postgres(pool: &PgPool, rows: &[Row], new: bool) -> Result<HashSet<EffectKey>, Trouble> {
     const ADD: &str = "\
         INSERT INTO notification_sent (saga_id, step, round, order_id, outcome, at) \
         SELECT * FROM unnest($1::uuid[], $2::text[], $3::int4[], $4::uuid[], $5::text[], $6::int8[]) \
@@ -137,8 +138,7 @@ async fn add_to_postgres(pool: &PgPool, rows: &[Row]) -> Result<HashSet<EffectKe
             .bind(rows.iter().map(|row| row.outcome.as_deref()).collect::<Vec<_>>())
             .bind(rows.iter().map(|row| row.at.0).collect::<Vec<_>>())
     };
-    // What keeps something out is written where that may be.
-    if rows.iter().all(|row| row.outcome.is_some()) {
+    if new {
         match bound(SAY).execute(pool).await {
             Ok(_) => return Ok(HashSet::new()),
             Err(error) if is_there(&error) => {}

@@ -67,6 +67,9 @@ fn whatever_is_out_of_the_ordinary_is_left_to_the_other() {
         assert_ne!(body, whole(), "{part}");
         assert_eq!(agrees(body.as_bytes()), None, "{body}");
     }
+    let list = format!("[\"{USER}\",499.90,{{\"{A}\":1}}]");
+    assert_eq!(agrees(list.as_bytes()), None);
+    assert_eq!(agrees(format!(" {list}").as_bytes()), None);
     let many: Vec<_> = (0..101).map(|i| format!("\"{i:08x}-0000-0000-0000-000000000000\":1")).collect();
     let body = |lines: &[String]| whole().replacen(&format!("\"{A}\":0"), &lines.join(","), 1);
     assert_eq!(agrees(body(&many[..100]).as_bytes()), None);

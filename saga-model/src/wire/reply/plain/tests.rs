@@ -62,7 +62,9 @@ fn whatever_is_out_of_the_ordinary_is_left_to_the_other() {
     for output in ["null", "[]", "1", "\"{}\""] {
         assert_eq!(agrees(format!("{head}{output}}}").as_bytes()), None);
     }
-    for whole in [&b""[..], b"[]", b"\xff", format!("{WHOLE} x").as_bytes(), &[b' '; MAX_MESSAGE_BYTES + 1]] {
+    let list = "[\"0192a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b\",\"a\",\"ACTION\",1,1,\"t\",\"SUCCEEDED\",{}]";
+    for whole in [list.as_bytes(), b"", b"[]", b"\xff", format!("{WHOLE} x").as_bytes(), &[b' '; MAX_MESSAGE_BYTES + 1]]
+    {
         assert_eq!(agrees(whole), None);
     }
 }

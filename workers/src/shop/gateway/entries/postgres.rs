@@ -10,9 +10,9 @@ use crate::shop::gateway::Refund;
 use crate::sql::is_there;
 use crate::trouble::Trouble;
 
-/// Captures that are not there yet, as far as one knows: entered without looking, which takes half as long. If one is,
-/// nothing is entered.
-const CAPTURE: &str = "\
+/// Entries that are not there yet, as far as one knows: made without looking, which takes half as long. If one is, none is
+/// made.
+const ADD_NEW: &str = "\
 INSERT INTO payment_entry (saga_id, step, round, side, order_id, kind, amount, currency, at) \
 SELECT unnest($1::uuid[]), unnest($2::text[]), unnest($3::int4[]), 0, unnest($4::uuid[]), unnest($5::int2[]), \
     unnest($6::int8[]), unnest($7::text[]), unnest($8::int8[])";
@@ -39,7 +39,7 @@ refunded AS ( \
     ON CONFLICT DO NOTHING) \
 SELECT DISTINCT saga_id, step FROM captured";
 
-pub(super) async fn add(pool: &PgPool, entries: &[Entry]) -> Result<Vec<EntryKind>, Trouble> {
+pub(super) async fn add(pool: &PgPool, entries: &[Entry], new: bool) -> Result<Vec<EntryKind>, Trouble> {
     let sagas: Vec<Uuid> = entries.iter().map(|entry| entry.key.saga.uuid()).collect();
     let steps: Vec<&str> = entries.iter().map(|entry| &*entry.key.step).collect();
     let rounds: Vec<i32> = entries.iter().map(|entry| stored_round(entry.key.round)).collect();
@@ -54,10 +54,9 @@ pub(super) async fn add(pool: &PgPool, entries: &[Entry]) -> Result<Vec<EntryKin
             .bind(entries.iter().map(|entry| entry.currency.as_str()).collect::<Vec<_>>())
             .bind(entries.iter().map(|entry| entry.at.0).collect::<Vec<_>>())
     };
-    // A void is written where a capture may be.
-    if entries.iter().all(|entry| entry.kind == EntryKind::Capture) {
-        match bound(CAPTURE).execute(pool).await {
-            Ok(_) => return Ok(vec![EntryKind::Capture; entries.len()]),
+    if new {
+        match bound(ADD_NEW).execute(pool).await {
+            Ok(_) => return Ok(entries.iter().map(|entry| entry.kind).collect()),
             Err(error) if is_there(&error) => {}
             Err(error) => return Err(error.into()),
         }
