@@ -73,7 +73,10 @@ fn the_sources_reach_for_nothing_impure() {
 
 #[test]
 fn floating_point_stays_out() {
+    // What serde calls to pass a number over.
+    const PASSED_OVER: &str = "fn visit_f64<E>(self, _: f64)";
     for (path, text) in code() {
+        let text = text.replace(PASSED_OVER, "");
         for word in ["f64", "f32"] {
             assert!(!text.contains(word), "{} contains {word}: money and time are whole numbers", path.display());
         }
