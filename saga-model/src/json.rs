@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 
 pub use duplicates::pointer_token;
 pub(crate) use plain::is_plain_object;
-pub use plain::{is_shallow, read_object};
+pub use plain::{is_shallow, present, read_object};
 pub use raw::RawJson;
 
 /// The deepest nesting that is read.

@@ -148,7 +148,14 @@ pub(crate) fn breaks_a_check(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(database) if database.is_check_violation())
 }
 
-/// Whether a statement was refused because a row is there under its key.
-pub(crate) fn is_there(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Database(database) if database.is_unique_violation())
+/// What became of a statement that enters what is new without looking; `None` if it was refused because a row is there
+/// under its key.
+///
+/// # Errors
+/// Whatever else was wrong with it.
+pub(crate) fn unless_there<T>(done: sqlx::Result<T>) -> sqlx::Result<Option<T>> {
+    match done {
+        Err(sqlx::Error::Database(database)) if database.is_unique_violation() => Ok(None),
+        done => done.map(Some),
+    }
 }

@@ -13,6 +13,14 @@ pub fn read_object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
     is_object.then(|| serde_json::from_slice(bytes).ok())?
 }
 
+/// For a field that may be missing, but has its type where it is there: `null` is then a wrong one, or a value.
+///
+/// # Errors
+/// Those of the deserializer.
+pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
 /// Whether `raw` is an object that has no more than `levels` of nesting and no key twice in any of its objects. Of one
 /// that is, but is out of the ordinary (many brackets, many keys, huge numbers), it may say no.
 pub(crate) fn is_plain_object(raw: &RawValue, levels: usize) -> bool {

@@ -88,10 +88,7 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn kind(&mut self) -> Result<Option<Kind>, Unreadable> {
-        self.required("kind", "ACTION or COMPENSATE", |json| {
-            let word = json.as_str()?;
-            [Kind::Action, Kind::Compensate].into_iter().find(|kind| kind.as_str() == word)
-        })
+        self.required("kind", "ACTION or COMPENSATE", |json| kind(json.as_str()?))
     }
 
     /// A whole number from 1 to 2^31-1.
@@ -99,7 +96,17 @@ impl<'a> Fields<'a> {
         self.required(name, "a whole number from 1 to 2147483647", |json| {
             let text = json.as_number()?;
             let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-            text.parse::<u32>().ok().filter(|n| digits && (1..=0x7fff_ffff).contains(n))
+            text.parse().ok().filter(|_| digits).and_then(count)
         })
     }
+}
+
+/// The kind of that name.
+pub(super) fn kind(word: &str) -> Option<Kind> {
+    [Kind::Action, Kind::Compensate].into_iter().find(|kind| kind.as_str() == word)
+}
+
+/// A round or an attempt, if it is one.
+pub(super) fn count(n: u32) -> Option<u32> {
+    (1..=0x7fff_ffff).contains(&n).then_some(n)
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use saga_model::SagaId;
 use saga_model::catalog::order::Order;
 use saga_model::ids::parse_uuid;
+use saga_model::json::present;
 use saga_model::wire::command::Command;
 use saga_model::wire::{DeadLetterCode, Unreadable};
 use serde::de::{Error, MapAccess, Visitor};
@@ -32,11 +33,6 @@ pub(super) struct Payload<'a> {
     pub(super) payment_method: Option<Cow<'a, str>>,
     #[serde(borrow, default, deserialize_with = "present")]
     pub(super) outcome: Option<Cow<'a, str>>,
-}
-
-/// A field that is there has its type: null is a wrong one.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 /// Reads the payload of a command.

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{Order, PAYMENT_METHODS, currency};
 use crate::ids::parse_uuid;
-use crate::json::read_object;
+use crate::json::{present, read_object};
 use crate::money::Amount;
 
 /// Texts are borrowed, so one that has an escape in it is none of these.
@@ -25,15 +25,10 @@ struct Plain<'a> {
     #[serde(borrow)]
     amount: &'a RawValue,
     items: Items,
-    #[serde(borrow, default, deserialize_with = "text")]
+    #[serde(borrow, default, deserialize_with = "present")]
     currency: Option<&'a str>,
-    #[serde(borrow, default, deserialize_with = "text")]
+    #[serde(borrow, default, deserialize_with = "present")]
     payment_method: Option<&'a str>,
-}
-
-/// A text that is there: `null` is none.
-fn text<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a str>, D::Error> {
-    <&str>::deserialize(deserializer).map(Some)
 }
 
 struct Items(Vec<(Uuid, u32)>);

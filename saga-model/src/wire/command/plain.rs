@@ -1,12 +1,12 @@
 //! The straight way to a command that has no faults, as there is one to a [reply](crate::wire::reply).
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Command, DEEPER};
-use crate::json::{MAX_DEPTH, RawJson, is_plain_object, read_object};
-use crate::state::Kind;
+use crate::json::{MAX_DEPTH, RawJson, is_plain_object, present, read_object};
 use crate::wire::MAX_MESSAGE_BYTES;
+use crate::wire::fields::{count, kind};
 
 /// Texts are borrowed, so one that has an escape in it is none of these.
 #[derive(Deserialize)]
@@ -21,16 +21,11 @@ struct Plain<'a> {
     /// For people.
     #[serde(default, rename = "epoch")]
     _epoch: u64,
-    #[serde(borrow, default, deserialize_with = "text")]
+    #[serde(borrow, default, deserialize_with = "present")]
     deadline: Option<&'a str>,
     token: &'a str,
     #[serde(borrow)]
     payload: &'a RawValue,
-}
-
-/// A text that is there: `null` is none.
-fn text<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a str>, D::Error> {
-    <&str>::deserialize(deserializer).map(Some)
 }
 
 /// A command that is one, if nothing about it is out of the ordinary.
@@ -39,13 +34,12 @@ pub(super) fn read(bytes: &[u8]) -> Option<Command> {
         return None;
     }
     let plain: Plain<'_> = read_object(bytes)?;
-    let count = |n: u32| (1..=0x7fff_ffff).contains(&n).then_some(n);
     // One more level is the message itself.
     let sound = is_plain_object(plain.payload, MAX_DEPTH + DEEPER - 1);
     Some(Command {
         saga_id: plain.saga_id.parse().ok()?,
         step: plain.step.to_owned(),
-        kind: [Kind::Action, Kind::Compensate].into_iter().find(|kind| kind.as_str() == plain.kind)?,
+        kind: kind(plain.kind)?,
         round: count(plain.round)?,
         attempt: count(plain.attempt)?,
         idempotency_key: plain.idempotency_key.to_owned(),

@@ -4,12 +4,12 @@
 //! take, or would take for something else. Where anything is out of the ordinary (an error, an unknown field, an escape)
 //! it gives up, for only the other can say what is wrong.
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{ReplyMessage, read_outcome};
-use crate::json::{MAX_DEPTH, RawJson, is_plain_object, read_object};
-use crate::state::Kind;
+use crate::json::{MAX_DEPTH, RawJson, is_plain_object, present, read_object};
+use crate::wire::fields::{count, kind};
 use crate::wire::{MAX_MESSAGE_BYTES, MAX_OUTPUT_BYTES};
 
 /// Texts are borrowed, so one that has an escape in it is none of these.
@@ -23,13 +23,8 @@ struct Plain<'a> {
     attempt: u32,
     token: &'a str,
     outcome: &'a str,
-    #[serde(borrow, default, deserialize_with = "raw")]
+    #[serde(borrow, default, deserialize_with = "present")]
     output: Option<&'a RawValue>,
-}
-
-/// A value that is there: `null` is one.
-fn raw<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// A reply that is one, if nothing about it is out of the ordinary.
@@ -38,11 +33,10 @@ pub(super) fn read(bytes: &[u8]) -> Option<ReplyMessage> {
         return None;
     }
     let plain: Plain<'_> = read_object(bytes)?;
-    let count = |n: u32| (1..=0x7fff_ffff).contains(&n).then_some(n);
     Some(ReplyMessage {
         saga_id: plain.saga_id.parse().ok()?,
         step: plain.step.to_owned(),
-        kind: [Kind::Action, Kind::Compensate].into_iter().find(|kind| kind.as_str() == plain.kind)?,
+        kind: kind(plain.kind)?,
         round: count(plain.round)?,
         attempt: count(plain.attempt)?,
         token: plain.token.to_owned(),

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{Status, Stored, round_of, row_of, stored_round};
 use crate::ledger::{ClaimId, Ending, Judgement, Question, Record, judge, undone};
 use crate::spans;
-use crate::sql::is_there;
+use crate::sql::unless_there;
 use crate::trouble::Trouble;
 
 /// [`judge`] in SQL, as far as it claims something (a test keeps the two in step). Time is the database's.
@@ -84,56 +84,28 @@ pub(super) async fn claim(
     // In one order everywhere: two workers with the same commands hardly ever wait for each other in a circle. (They do if
     // what is new to one is not to the other; the server then ends one of them, which asks again.)
     first.sort_by(|one, other| questions[*one].key.cmp(&questions[*other].key));
-    match claim_as(pool, claim, lease, questions, (first, known)).await {
-        Err(Unclaimed::NotFirst) => {
-            claim_as(pool, claim, lease, questions, (Vec::new(), (0..questions.len()).collect())).await
-        }
-        judgements => judgements,
+    if let Some(judgements) = claim_as(pool, claim, lease, questions, (first, known)).await? {
+        return Ok(judgements);
     }
-    .map_err(Trouble::from)
+    let all = (Vec::new(), (0..questions.len()).collect());
+    let judgements = claim_as(pool, claim, lease, questions, all).await?;
+    judgements.ok_or_else(|| Trouble::Poison("two rows under one key".to_owned()))
 }
 
-/// Why nothing was claimed.
-enum Unclaimed {
-    /// Something that was to be asked for the first time is there.
-    NotFirst,
-    Trouble(Trouble),
-}
-
-impl From<sqlx::Error> for Unclaimed {
-    fn from(error: sqlx::Error) -> Self {
-        if is_there(&error) { Self::NotFirst } else { Self::Trouble(error.into()) }
-    }
-}
-
-impl From<Trouble> for Unclaimed {
-    fn from(trouble: Trouble) -> Self {
-        Self::Trouble(trouble)
-    }
-}
-
-impl From<Unclaimed> for Trouble {
-    fn from(why: Unclaimed) -> Self {
-        match why {
-            Unclaimed::NotFirst => Trouble::Poison("two rows under one key".to_owned()),
-            Unclaimed::Trouble(trouble) => trouble,
-        }
-    }
-}
-
-/// Claims questions, of which the `first` ones are asked for the first time.
+/// Claims questions, of which the `first` ones are asked for the first time; `None`, and nothing is claimed, if one of
+/// those is there.
 async fn claim_as(
     pool: &PgPool,
     claim: ClaimId,
     lease: Duration,
     questions: &[Question],
     (first, known): (Vec<usize>, Vec<usize>),
-) -> Result<Vec<Judgement>, Unclaimed> {
+) -> Result<Option<Vec<Judgement>>, Trouble> {
     let (first_sagas, first_steps) = columns(questions, &first);
     let (sagas, steps) = columns(questions, &known);
     let rounds: Vec<i32> = known.iter().map(|place| stored_round(questions[*place].key.round)).collect();
     let undo: Vec<bool> = known.iter().map(|place| questions[*place].kind == Kind::Compensate).collect();
-    let rows = sqlx::query(CLAIM)
+    let query = sqlx::query(CLAIM)
         .bind(&sagas)
         .bind(&steps)
         .bind(&rounds)
@@ -141,9 +113,8 @@ async fn claim_as(
         .bind(claim.0)
         .bind(spans::micros_of(lease))
         .bind(&first_sagas)
-        .bind(&first_steps)
-        .fetch_all(pool)
-        .await?;
+        .bind(&first_steps);
+    let Some(rows) = unless_there(query.fetch_all(pool).await)? else { return Ok(None) };
     let mut judgements: Vec<Option<Judgement>> = vec![None; questions.len()];
     for place in first {
         judgements[place] = Some(Judgement::Act { repeated: false });
@@ -158,7 +129,7 @@ async fn claim_as(
     read_rest(pool, claim, questions, &mut judgements).await?;
     // What is still none was there for the first statement and not for the second, which cannot be, or the other way
     // round, which is a race with a claim elsewhere: asking again decides it.
-    Ok(judgements.into_iter().map(|judgement| judgement.unwrap_or(Judgement::Busy)).collect())
+    Ok(Some(judgements.into_iter().map(|judgement| judgement.unwrap_or(Judgement::Busy)).collect()))
 }
 
 /// The keys of the questions at these places, as columns.

@@ -13,7 +13,7 @@ use sqlx::{PgPool, Row as _, SqlitePool};
 use uuid::Uuid;
 
 use crate::participant::EffectKey;
-use crate::sql::{Db, Pool, immediate, is_there};
+use crate::sql::{Db, Pool, immediate, unless_there};
 use crate::trouble::Trouble;
 
 /// A notification, as clients see it.
@@ -138,12 +138,8 @@ async fn add_to_postgres(pool: &PgPool, rows: &[Row], new: bool) -> Result<HashS
             .bind(rows.iter().map(|row| row.outcome.as_deref()).collect::<Vec<_>>())
             .bind(rows.iter().map(|row| row.at.0).collect::<Vec<_>>())
     };
-    if new {
-        match bound(SAY).execute(pool).await {
-            Ok(_) => return Ok(HashSet::new()),
-            Err(error) if is_there(&error) => {}
-            Err(error) => return Err(error.into()),
-        }
+    if new && unless_there(bound(SAY).execute(pool).await)?.is_some() {
+        return Ok(HashSet::new());
     }
     let added = bound(ADD).execute(pool).await?;
     let all_new = usize::try_from(added.rows_affected()).is_ok_and(|added| added == rows.len());

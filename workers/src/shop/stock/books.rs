@@ -16,7 +16,7 @@ use super::shelf::{read_lines, totals};
 use super::sql::rows::{Reservation, State};
 use super::{Line, StepKey, Want};
 use crate::participant::EffectKey;
-use crate::sql::{breaks_a_check, is_there};
+use crate::sql::{breaks_a_check, unless_there};
 use crate::trouble::Trouble;
 
 /// Tables `stock`, `reservation` and `stock_generation`.
@@ -78,13 +78,13 @@ impl Books {
     pub(super) async fn book(&self, generation: i64, wants: &[&Want]) -> Result<Booked, Trouble> {
         let entry = Entry::of(generation, wants);
         let mut transaction = self.pool.begin().await?;
-        let entered = match entry.as_new(&mut transaction).await {
-            Err(error) if is_there(&error) => {
+        let entered = match unless_there(entry.as_new(&mut transaction).await)? {
+            Some(entered) => entered,
+            None => {
                 transaction.rollback().await?;
                 transaction = self.pool.begin().await?;
                 entry.unless_there(&mut transaction).await?
             }
-            entered => entered?,
         };
         let Some(is_new) = entered else {
             transaction.rollback().await?;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{Entry, EntryKind, among, stored_amount, stored_round};
 use crate::shop::gateway::Refund;
-use crate::sql::is_there;
+use crate::sql::unless_there;
 use crate::trouble::Trouble;
 
 /// Entries that are not there yet, as far as one knows: made without looking, which takes half as long. If one is, none is
@@ -54,12 +54,8 @@ pub(super) async fn add(pool: &PgPool, entries: &[Entry], new: bool) -> Result<V
             .bind(entries.iter().map(|entry| entry.currency.as_str()).collect::<Vec<_>>())
             .bind(entries.iter().map(|entry| entry.at.0).collect::<Vec<_>>())
     };
-    if new {
-        match bound(ADD_NEW).execute(pool).await {
-            Ok(_) => return Ok(entries.iter().map(|entry| entry.kind).collect()),
-            Err(error) if is_there(&error) => {}
-            Err(error) => return Err(error.into()),
-        }
+    if new && unless_there(bound(ADD_NEW).execute(pool).await)?.is_some() {
+        return Ok(entries.iter().map(|entry| entry.kind).collect());
     }
     let added = bound(ADD).fetch_all(pool).await?;
     if added.len() == entries.len() {
