@@ -106,22 +106,39 @@ impl fmt::Display for TraceParent {
 impl FromStr for TraceParent {
     type Err = InvalidTraceParent;
     fn from_str(text: &str) -> Result<Self, InvalidTraceParent> {
-        let mut parts = text.trim_matches([' ', '\t']).split('-');
-        let mut next = |digits: usize| {
-            let part = parts.next().filter(|part| part.len() == digits).ok_or(InvalidTraceParent)?;
-            part.bytes().try_fold(0_u128, |bits, digit| match digit {
-                b'0'..=b'9' => Ok(bits << 4 | u128::from(digit - b'0')),
-                b'a'..=b'f' => Ok(bits << 4 | u128::from(digit - b'a' + 10)),
-                _ => Err(InvalidTraceParent),
-            })
-        };
-        let (version, trace, span, flags) = (next(2)?, next(32)?, next(16)?, next(2)?);
-        if version == 0xff || (version == 0 && parts.next().is_some()) {
+        let text = text.trim_matches([' ', '\t']).as_bytes();
+        let (known, more) = text.split_at_checked(TRACE_BYTES).ok_or(InvalidTraceParent)?;
+        let dashes = [2, 35, 52].iter().all(|at| known[*at] == b'-') && matches!(more, [] | [b'-', ..]);
+        let (version, trace, span, flags) = (&known[..2], &known[3..35], &known[36..52], &known[53..]);
+        let (high, low) = trace.split_at(16);
+        let (version, flags) = (hex(version)?, hex(flags)?);
+        if !dashes || version == 0xff || (version == 0 && !more.is_empty()) {
             return Err(InvalidTraceParent);
         }
-        let span = SpanId::from(span as u64); // of 16 digits
-        Self::new(TraceId::from(trace), span, flags & 1 == 1).ok_or(InvalidTraceParent)
+        let trace = u128::from(hex(high)?) << 64 | u128::from(hex(low)?);
+        Self::new(TraceId::from(trace), SpanId::from(hex(span)?), flags & 1 == 1).ok_or(InvalidTraceParent)
     }
+}
+
+/// What each byte is as a lower-case hexadecimal digit; `NO_DIGIT` if it is none.
+const DIGITS: [u8; 256] = {
+    let (mut digits, mut value) = ([NO_DIGIT; 256], 0);
+    while value < HEX.len() {
+        digits[HEX[value] as usize] = value as u8;
+        value += 1;
+    }
+    digits
+};
+const NO_DIGIT: u8 = 0xff;
+
+/// The number that up to 16 digits stand for.
+fn hex(digits: &[u8]) -> Result<u64, InvalidTraceParent> {
+    // No way out of the loop: each message brings 52 digits, and all but never a wrong one.
+    let (bits, all) = digits.iter().fold((0, 0), |(bits, all), digit| {
+        let value = DIGITS[usize::from(*digit)];
+        (bits << 4 | u64::from(value & 0xf), all | value)
+    });
+    if all == NO_DIGIT { Err(InvalidTraceParent) } else { Ok(bits) }
 }
 
 /// A trace that nothing belongs to yet.
@@ -198,6 +215,18 @@ mod tests {
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1",
             "00_4bf92f3577b34da6a3ce929d0e0e4736_00f067aa0ba902b7_01",
+            "00_4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736_00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7_01",
+            "0g-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-gbf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e473/-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b:-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0`",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01more",
+            "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01more",
+            "00-éf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0é",
         ] {
             assert_eq!(bad.parse::<TraceParent>(), Err(InvalidTraceParent), "{bad}");
         }

@@ -60,7 +60,7 @@ pub fn producer(brokers: &KafkaBrokers, client_id: &str, batching: Batching) -> 
             "linger.ms",
             match batching {
                 Batching::Prompt => "0.5",
-                Batching::Grouped => "100",
+                Batching::Grouped => "200",
             },
         )
         // How much may wait is decided by who sends (by count of messages that are not acknowledged), not here.
