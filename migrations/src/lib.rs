@@ -25,6 +25,7 @@ mod m20260101_000002_sagas;
 mod m20260101_000003_idempotency;
 mod m20260101_000004_operators;
 mod m20260101_000005_claims;
+mod m20261129_000006_lingering;
 pub mod workers;
 
 mod check;
@@ -46,6 +47,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20260101_000003_idempotency::Migration),
             Box::new(m20260101_000004_operators::Migration),
             Box::new(m20260101_000005_claims::Migration),
+            Box::new(m20261129_000006_lingering::Migration),
         ];
         all.extend(workers::all());
         all

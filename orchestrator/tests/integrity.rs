@@ -86,6 +86,12 @@ async fn each_thing_that_does_not_hold_is_found() {
             "INSERT INTO admin_request (id, saga_id, shard, action, at, status) VALUES ({good}, {good}, 0, 'cancel', 1, 'DONE')",
             Some(&kept.confirmed),
         ),
+        (
+            "ROW-8",
+            "UPDATE shard SET live_from = x'ffffffffffffffffffffffffffffffff';
+             UPDATE saga SET status = 'RUNNING', active = 1 WHERE id = {good}",
+            Some(&kept.confirmed),
+        ),
         ("INV-6", "UPDATE history SET attempt = 2 WHERE saga_id = {good} AND seq = 2", Some(&kept.confirmed)),
         ("INV-7", "DELETE FROM history WHERE saga_id = {good} AND seq = 2", Some(&kept.confirmed)),
         ("BOOK-1", "UPDATE stock SET sold = sold + 1", None),

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::entrance::Entrance;
 use super::ids::{RandomIds, instance_name};
 use crate::bus::Bus;
-use crate::engine::{Acks, Definitions, Engine, EngineParts, MAX_MOVING, Meters, Running};
+use crate::engine::{Acks, Definitions, Engine, EngineParts, LINGER_AFTER, MAX_MOVING, Meters, Running};
 use crate::http::{Api, More, router};
 use crate::store::{InstanceId, Store, StoreError};
 
@@ -105,6 +105,7 @@ impl Process {
             bus: ground.bus.clone(),
             acks: ground.acks,
             max_moving: MAX_MOVING,
+            linger_after: LINGER_AFTER,
             ids: Arc::new(RandomIds),
             definitions: Arc::new(pinned),
             shard_count,

@@ -31,6 +31,7 @@ impl Assembly {
             bus,
             acks,
             max_moving,
+            linger_after,
             ids,
             definitions,
             shard_count,
@@ -42,7 +43,7 @@ impl Assembly {
         } = parts;
         let (inbox, watchers) = (Arc::new(Inbox::default()), Arc::new(Watchers::default()));
         let (doubt, retake) = Doubt::new();
-        let core = Core::new(shard_count, definitions.clone(), ids, now);
+        let core = Core::new(shard_count, definitions.clone(), ids, linger_after, now);
         let parts = Parts {
             store: store.clone(),
             bus,

@@ -4,7 +4,7 @@ use saga_model::ids::ShardId;
 use tokio::sync::oneshot;
 
 use crate::bus::{NoReplyEnd, Progress};
-use crate::store::rows::{HistoryRow, SagaRecord, ShardGrant};
+use crate::store::rows::{HistoryRow, LiveSaga, SagaRecord, ShardGrant};
 
 /// Something that the loop has to know.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub enum Control {
 pub struct LoadedShard {
     pub grant: ShardGrant,
     /// Its live sagas.
-    pub live: Vec<SagaRecord>,
+    pub live: Vec<LiveSaga>,
     /// Rows after `grant.published`: their messages may not have left.
     pub unpublished: Vec<HistoryRow>,
     /// The sagas of these rows that have ended.

@@ -15,7 +15,7 @@ use super::definitions::Definitions;
 use super::taken::TakenTracker;
 use super::timers::{TimerKind, Timers};
 use super::watermark::Watermark;
-use crate::store::rows::{SagaRecord, Untaken};
+use crate::store::rows::{LiveSaga, SagaRecord, Untaken};
 
 /// A source of new ids: random outside, seeded in a simulation.
 pub trait Ids: Send + Sync {
@@ -38,6 +38,8 @@ pub struct Core {
     pub(super) taken: TakenTracker,
     /// When marks were last stored.
     pub(super) stored_at: Micros,
+    /// See [`super::lingering::LINGER_AFTER`].
+    pub(super) linger_after: i64,
 }
 
 /// A shard that this instance owns.
@@ -56,6 +58,10 @@ pub struct OwnedShard {
     pub barrier: Barrier,
     /// Per command topic, since when commands wait for a worker, as the last look at the broker told.
     pub untaken: Untaken,
+    /// Its live sagas that are found by their ids.
+    pub young: BTreeSet<SagaId>,
+    /// From which id on, as it is stored.
+    pub live_from: SagaId,
 }
 
 /// How far the reply partition must be read before overdue timers may fire.
@@ -82,6 +88,8 @@ pub struct Live {
     pub shard: ShardId,
     /// The command in flight that the worker's group has taken, and until when it may stay unanswered.
     pub taken: Option<(CommandRef, Micros)>,
+    /// It is flagged, and not one of the young ones of its shard.
+    pub lingering: bool,
 }
 
 impl Live {
@@ -92,7 +100,13 @@ impl Live {
 
 impl Core {
     /// A core that owns nothing yet.
-    pub fn new(shard_count: ShardCount, definitions: Arc<Definitions>, ids: Arc<dyn Ids>, now: Micros) -> Self {
+    pub fn new(
+        shard_count: ShardCount,
+        definitions: Arc<Definitions>,
+        ids: Arc<dyn Ids>,
+        linger_after: i64,
+        now: Micros,
+    ) -> Self {
         Self {
             shard_count,
             definitions,
@@ -103,6 +117,7 @@ impl Core {
             timers: Timers::default(),
             taken: TakenTracker::default(),
             stored_at: now,
+            linger_after,
         }
     }
 
@@ -150,10 +165,12 @@ impl Core {
     }
 
     /// Puts a live saga in, or its new state in place of the old.
-    pub(super) fn remember(&mut self, record: SagaRecord, definition: Arc<Definition>, shard: ShardId, now: Micros) {
+    pub(super) fn remember(&mut self, found: LiveSaga, definition: Arc<Definition>, shard: ShardId, now: Micros) {
+        let LiveSaga { record, lingering } = found;
         let saga = record.saga.id;
         let taken = self.sagas.get(&saga).and_then(|live| live.taken);
-        let mut live = Live { record, definition, shard, taken };
+        self.grown(shard, saga, lingering);
+        let mut live = Live { record, definition, shard, taken, lingering };
         self.arm(&mut live, now);
         self.moving += usize::from(live.moves());
         let before = self.sagas.insert(saga, live);
@@ -163,6 +180,9 @@ impl Core {
     /// Takes a saga that has ended out.
     pub(super) fn forget(&mut self, saga: SagaId) {
         let before = self.sagas.remove(&saga);
+        if let Some(owned) = before.as_ref().and_then(|before| self.shards.get_mut(&before.shard)) {
+            owned.young.remove(&saga);
+        }
         self.moving -= usize::from(before.is_some_and(|before| before.moves()));
         self.timers.forget(saga);
     }

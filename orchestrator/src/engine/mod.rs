@@ -21,7 +21,8 @@
 //! * `carry`: a turn's inputs through all that follows, and what to do if the commit does not happen
 //! * `drafting`: inputs become events, and go through advance on copies
 //! * `draft`: what one commit will store
-//! * `settle`: from a draft to a batch, and after its commit memory and timers (`core`)
+//! * `settle`: from a draft to a batch, and after its commit memory and timers (`core`); `lingering` decides how the next
+//!   owner will find its sagas
 //! * `watchers`: whoever waits for a saga is told
 //! * `departure`: the batch's messages, written by `messages`, leave while the next one is stored
 //! * `watermark`: how far they have left
@@ -48,6 +49,7 @@ mod inbox;
 mod input;
 mod intake;
 mod letters;
+mod lingering;
 mod look;
 mod mailbox;
 mod messages;
@@ -81,6 +83,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::commit_loop::{Acks, MAX_MOVING};
 pub use self::core::Ids;
+pub use self::lingering::LINGER_AFTER;
 pub use definitions::Definitions;
 pub use input::{KeyedRequest, Submitted};
 pub use letters::{LetterAction, LetterOutcome};
@@ -108,6 +111,8 @@ pub struct EngineParts {
     pub acks: Arc<Acks>,
     /// Sagas neither paused nor stuck, over which no new ones are taken in; [`MAX_MOVING`] unless it is a test.
     pub max_moving: usize,
+    /// See [`LINGER_AFTER`], which it is unless it is a test.
+    pub linger_after: i64,
     pub ids: Arc<dyn Ids>,
     pub definitions: Arc<Definitions>,
     pub shard_count: ShardCount,

@@ -36,6 +36,8 @@ impl Core {
                 stored: (grant.published, grant.reply_offset, Untaken::new()),
                 barrier: Barrier::None,
                 untaken: Untaken::new(),
+                young: BTreeSet::new(),
+                live_from: grant.live_from,
             },
         );
         let mut known: BTreeMap<SagaId, (SagaRecord, Arc<Definition>)> = BTreeMap::new();
@@ -44,14 +46,15 @@ impl Core {
                 known.insert(record.saga.id, (record, definition));
             }
         }
-        for record in live {
+        for found in live {
+            let record = &found.record;
             let Some(definition) = self.definitions.get(record.origin.definition) else {
                 // The loader has just read all that were ever pinned, and none is ever deleted.
                 tracing::error!(saga.id = %record.saga.id, "A saga of an unknown definition was loaded");
                 continue;
             };
             known.insert(record.saga.id, (record.clone(), definition.clone()));
-            self.remember(record, definition, shard, now);
+            self.remember(found, definition, shard, now);
         }
         let mut send = Vec::new();
         // The last row of each saga that asked something: its messages include the pending command.

@@ -11,7 +11,7 @@ use super::departure::{Departure, Leaving, left_out};
 use super::draft::{Draft, PassedOn};
 use super::messages;
 use crate::bus::{MadeOf, Outgoing, Ticket};
-use crate::store::rows::{Batch, HistoryRow, SagaRecord, SagaWrite, ShardUpdate};
+use crate::store::rows::{Batch, HistoryRow, LiveSaga, SagaRecord, SagaWrite, ShardUpdate};
 
 /// The next offset to read of each reply partition of which something was read.
 pub type ReplyMarks = BTreeMap<ShardId, i64>;
@@ -23,6 +23,7 @@ impl Core {
         batch.history.reserve_exact(draft.members.iter().map(|member| member.transitions.len()).sum());
         let mut next: BTreeMap<ShardId, u64> =
             self.shards.iter().map(|(shard, owned)| (*shard, owned.last_seq)).collect();
+        let now = draft.now;
         for member in &mut draft.members {
             let last = next.entry(member.shard).or_default();
             member.first_seq = *last + 1;
@@ -36,12 +37,14 @@ impl Core {
                     row,
                 });
             }
-            let write = SagaWrite::of(&member.record, &member.definition);
+            let mut write = SagaWrite::of(&member.record, &member.definition);
+            write.lingering = self.lingers(member, now);
             if member.submission.is_some() { &mut batch.inserts } else { &mut batch.updates }.push(write);
         }
         draft.keys.sort_by(|(_, a), (_, b)| a.key.cmp(&b.key));
         batch.keys = draft.keys.iter().map(|(_, key)| key.clone()).collect();
         batch.dead_letters = draft.dead_letters.iter().map(|(_, letter)| letter.clone()).collect();
+        let live_from = self.flag(draft, &mut batch);
         batch.shards = self
             .shards
             .iter()
@@ -52,6 +55,7 @@ impl Core {
                 published: owned.watermark.published(),
                 reply_offset: owned.reply_mark(read.get(shard).copied(), draft.first_passing(*shard)),
                 untaken: owned.untaken.clone(),
+                live_from: live_from.get(shard).copied().unwrap_or(owned.live_from),
             })
             .collect();
         batch
@@ -86,8 +90,10 @@ impl Core {
         for update in &batch.shards {
             if let Some(owned) = self.shards.get_mut(&update.shard) {
                 owned.stored = (update.published, update.reply_offset, update.untaken.clone());
+                owned.live_from = update.live_from;
             }
         }
+        self.flagged(batch);
         self.stored_at = now;
     }
 
@@ -106,16 +112,17 @@ impl Core {
             }
         }
         for member in draft.members {
-            let (record, definition, shard) = (member.record.clone(), member.definition.clone(), member.shard);
+            let (definition, shard) = (member.definition.clone(), member.shard);
+            let live = LiveSaga { record: member.record.clone(), lingering: self.lingers(&member, draft.now) };
             let leaving = Leaving::of(member);
             for (seq, messages) in leaving.rows() {
                 self.handed_over(shard, seq, messages);
             }
             departure.members.push(leaving);
-            if record.saga.phase.is_final() {
-                self.forget(record.saga.id);
+            if live.record.saga.phase.is_final() {
+                self.forget(live.record.saga.id);
             } else {
-                self.remember(record, definition, shard, draft.now);
+                self.remember(live, definition, shard, draft.now);
             }
         }
         departure.epochs = self.shards.iter().map(|(shard, owned)| (*shard, owned.epoch)).collect();

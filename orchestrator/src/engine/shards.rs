@@ -15,7 +15,7 @@ use super::control::{Control, LoadedShard};
 use super::definitions::Definitions;
 use super::inbox::Inbox;
 use super::watchers::Watchers;
-use crate::store::rows::{SagaRecord, ShardGrant};
+use crate::store::rows::{LiveSaga, ShardGrant};
 use crate::store::{InstanceId, Membership, Result, Store};
 
 /// Rows that one query loads.
@@ -124,9 +124,9 @@ impl Keeper {
     /// Loads a shard and hands it to the loop.
     async fn load(&self, grant: ShardGrant) -> Result<()> {
         let shard = grant.shard;
-        let mut live: Vec<SagaRecord> = Vec::new();
+        let mut live: Vec<LiveSaga> = Vec::new();
         loop {
-            let after = live.last().map(|record| record.saga.id);
+            let after = live.last().map(|live| live.record.saga.id);
             let page = self.store.live_sagas(shard, after, PAGE).await?;
             let last = page.len() < PAGE;
             live.extend(page);
@@ -145,7 +145,7 @@ impl Keeper {
                 break;
             }
         }
-        let alive: BTreeSet<SagaId> = live.iter().map(|record| record.saga.id).collect();
+        let alive: BTreeSet<SagaId> = live.iter().map(|live| live.record.saga.id).collect();
         let gone: BTreeSet<SagaId> =
             unpublished.iter().map(|row| row.saga).filter(|saga| !alive.contains(saga)).collect();
         let gone: Vec<SagaId> = gone.into_iter().collect();
@@ -153,7 +153,12 @@ impl Keeper {
         for page in gone.chunks(PAGE) {
             ended.extend(self.store.sagas(page).await?);
         }
-        if live.iter().chain(&ended).any(|record| self.definitions.get(record.origin.definition).is_none()) {
+        if live
+            .iter()
+            .map(|live| &live.record)
+            .chain(&ended)
+            .any(|record| self.definitions.get(record.origin.definition).is_none())
+        {
             self.definitions.refresh(self.store.as_ref()).await?;
         }
         let (done, installed) = oneshot::channel();

@@ -46,10 +46,11 @@ pub fn expected(batch: &Batch) -> Result<Vec<Mark>> {
             return refused(format!("two history rows are number {} of shard {}", row.shard_seq, row.shard));
         }
     }
-    let mut sagas = HashSet::with_capacity(batch.inserts.len() + batch.updates.len());
-    for write in batch.inserts.iter().chain(&batch.updates) {
-        if !sagas.insert(write.record.saga.id) {
-            return refused(format!("saga {} stands twice in the batch", write.record.saga.id));
+    let mut sagas = HashSet::with_capacity(batch.inserts.len() + batch.updates.len() + batch.lingering.len());
+    let written = batch.inserts.iter().chain(&batch.updates).map(|write| &write.record.saga.id);
+    for saga in written.chain(&batch.lingering) {
+        if !sagas.insert(*saga) {
+            return refused(format!("saga {saga} stands twice in the batch"));
         }
     }
     let mut requests = HashSet::with_capacity(batch.answers.len());

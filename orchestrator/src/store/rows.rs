@@ -46,10 +46,20 @@ pub struct SagaWrite {
     pub step: Option<String>,
     /// `failure.code` or the stuck cause.
     pub error_code: Option<String>,
+    /// Its id does not tell that it may live: it is lower than [`ShardUpdate::live_from`], or will be soon.
+    pub lingering: bool,
+}
+
+/// A live saga as recovery finds it.
+#[derive(Debug, Clone)]
+pub struct LiveSaga {
+    pub record: SagaRecord,
+    /// See [`SagaWrite::lingering`].
+    pub lingering: bool,
 }
 
 impl SagaWrite {
-    /// A saga with what queries need of it.
+    /// A saga with what queries need of it, found by its id.
     pub fn of(record: &SagaRecord, definition: &Definition) -> Self {
         let saga = &record.saga;
         let step = saga.question(definition).map(|question| definition.step(question.step).name.clone());
@@ -59,7 +69,7 @@ impl SagaWrite {
         };
         // A code comes from a worker: whatever it contains, the column takes it.
         let failure = saga.failure.as_ref().map(|failure| failure.why.code.replace('\0', "\u{fffd}"));
-        Self { record: record.clone(), step, error_code: stuck.or(failure) }
+        Self { record: record.clone(), step, error_code: stuck.or(failure), lingering: false }
     }
 }
 
@@ -84,6 +94,8 @@ pub struct Batch {
     pub inserts: Vec<SagaWrite>,
     /// Sagas stored before: their whole new state. What of [`Origin`] they carry is not written again.
     pub updates: Vec<SagaWrite>,
+    /// Live sagas that nothing happens to, and that are lingering from now on. One that is not stored needs no flag.
+    pub lingering: Vec<SagaId>,
     pub history: Vec<HistoryRow>,
     pub answers: Vec<AdminAnswer>,
     /// Each is stored once per (topic, partition, offset).
@@ -103,6 +115,8 @@ pub struct ShardUpdate {
     /// The next offset to read from its reply partition.
     pub reply_offset: i64,
     pub untaken: Untaken,
+    /// Of the sagas with a lower id none lives but those that are lingering.
+    pub live_from: SagaId,
 }
 
 /// Per command topic: commands of this shard sent at or after that time have not been taken by any worker.
@@ -125,6 +139,8 @@ pub struct ShardGrant {
     pub last_seq: u64,
     pub published: u64,
     pub reply_offset: i64,
+    /// See [`ShardUpdate::live_from`].
+    pub live_from: SagaId,
     /// The database's clock at the takeover.
     pub now: Micros,
 }

@@ -11,6 +11,7 @@ mod errors;
 mod fire;
 mod held;
 mod idempotency;
+mod lingering;
 mod orders;
 mod sagas;
 mod scopes;

@@ -55,6 +55,8 @@ bugs! {
     WatermarkTooFar,
     /// the mark of read replies is one too far
     ReplyMarkTooFar,
+    /// a saga that lives for long is not flagged
+    LingeringNotFlagged,
     /// whoever takes a shard loads one saga too few
     RecoveryForgetsSaga,
     /// whoever takes a shard loads a saga as it was before

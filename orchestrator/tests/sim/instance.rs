@@ -12,7 +12,7 @@ use saga_model::micros::Millis;
 use service::telemetry::Tracer;
 
 use super::bus::SimBus;
-use super::common::Common;
+use super::common::{Common, LINGER_AFTER};
 use super::disk::Disk;
 use super::drive::{Slot, poll_once};
 use super::ground::{Ground, SeededIds};
@@ -47,6 +47,7 @@ impl Instance {
             bus: Arc::clone(&bus) as _,
             acks,
             max_moving: MAX_MOVING,
+            linger_after: LINGER_AFTER[policy],
             ids: Arc::new(SeededIds(Arc::clone(ground))),
             definitions: Arc::clone(&common.definitions[policy].0),
             shard_count,

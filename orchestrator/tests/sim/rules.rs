@@ -25,6 +25,9 @@ fn object(world: &World<'_>, rule: &str, what: impl Into<String>) {
 pub fn memory(world: &World<'_>) {
     let marks = world.disk.memory.marks();
     let open = world.disk.has_open();
+    if let Some(saga) = world.disk.memory.lost() {
+        object(world, "LiveSagasAreFound", format!("a takeover would not load {}", short(saga)));
+    }
     for instance in world.instances.iter().filter(|instance| !instance.life.is_over()) {
         let Some(turns) = instance.turns.idle() else { continue };
         if let Some(saga) = turns.wrongly_armed() {

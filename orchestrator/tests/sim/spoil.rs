@@ -59,6 +59,7 @@ pub fn batch(bug: Bug, ground: &Ground, batch: &Batch) -> Option<Batch> {
                 mark.reply_offset += 1;
             }
         }
+        Bug::LingeringNotFlagged => spoilt.lingering.clear(),
         Bug::PublishBeforeCommit => {
             for row in &batch.history {
                 for event in &row.row.data.emit {

@@ -96,6 +96,7 @@ pub fn saga(id: SagaId) -> SagaWrite {
         },
         step: Some("reserve-inventory".to_owned()),
         error_code: None,
+        lingering: false,
     }
 }
 
@@ -265,6 +266,7 @@ impl Owner {
                     published: grant.published,
                     reply_offset: grant.reply_offset,
                     untaken: Untaken::new(),
+                    live_from: grant.live_from,
                 },
             );
         }

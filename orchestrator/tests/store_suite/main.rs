@@ -87,6 +87,7 @@ on_every_store! {
         marks_go_to_the_next_owner;
     reads:
         live_sagas_come_page_by_page,
+        live_sagas_are_found_by_id_or_flag,
         rows_come_in_order_after_a_number,
         sagas_are_found_by_id,
         orders_are_listed_newest_first,

@@ -1,12 +1,12 @@
 //! Reads of the engine and of the outside.
 
-use orchestrator::store::Committed;
 use orchestrator::store::rows::{Batch, SagaWrite};
+use orchestrator::store::{Committed, StoreError};
 use saga_model::SagaId;
 use saga_model::ids::ShardId;
 use uuid::Uuid;
 
-use crate::fixtures::{Owner, crowded, ended, id_in, key, saga};
+use crate::fixtures::{LONG, Owner, crowded, ended, id_in, instance, key, reserved, saga};
 use crate::stores::AnyStore;
 
 const ZERO: ShardId = ShardId(0);
@@ -37,11 +37,53 @@ pub async fn live_sagas_come_page_by_page(store: AnyStore) {
         if page.is_empty() {
             break;
         }
-        found.extend(page.iter().map(|record| record.saga.id));
+        found.extend(page.iter().map(|live| live.record.saga.id));
     }
     assert_eq!(found, expected);
     assert_eq!(store.live_sagas(ONE, None, usize::MAX).await.unwrap().len(), 4);
     assert!(store.live_sagas(ShardId(2), None, 10).await.unwrap().is_empty());
+}
+
+pub async fn live_sagas_are_found_by_id_or_flag(store: AnyStore) {
+    let mut owner = Owner::of_all(&store).await;
+    let mut sagas: Vec<SagaWrite> = (0..5).map(|_| saga(id_in(ZERO))).collect();
+    sagas.sort_by_key(|write| write.record.saga.id);
+    let id = |i: usize| sagas[i].record.saga.id;
+    let found = async || {
+        let live = store.live_sagas(ZERO, None, 10).await.unwrap();
+        live.iter().map(|live| (live.record.saga.id, live.lingering)).collect::<Vec<_>>()
+    };
+    let mut batch = owner.holding(ZERO);
+    batch.shards[0].live_from = id(2);
+    for write in &sagas {
+        owner.start(&mut batch, &SagaWrite { lingering: write.record.saga.id == id(4), ..write.clone() });
+    }
+    assert_eq!(owner.commit(&batch).await.unwrap(), Committed::All);
+    assert_eq!(found().await, [(id(2), false), (id(3), false), (id(4), true)]);
+
+    // One that nothing happens to and one that takes a step are flagged; one that is not stored needs no flag.
+    let mut batch = owner.holding(ZERO);
+    batch.shards[0].live_from = id(4);
+    batch.lingering = vec![id(0), id_in(ZERO)];
+    owner.change(&mut batch, &SagaWrite { lingering: true, ..reserved(&sagas[2]) });
+    assert_eq!(owner.commit(&batch).await.unwrap(), Committed::All);
+    assert_eq!(found().await, [(id(0), true), (id(2), true), (id(4), true)]);
+    let page = store.live_sagas(ZERO, Some(id(0)), 1).await.unwrap();
+    assert_eq!(page.iter().map(|live| live.record.saga.id).collect::<Vec<_>>(), [id(2)]);
+
+    // It has ended, and the flag is gone with it.
+    let mut batch = owner.holding(ZERO);
+    owner.change(&mut batch, &ended(&reserved(&sagas[2])));
+    assert_eq!(owner.commit(&batch).await.unwrap(), Committed::All);
+    assert_eq!(found().await, [(id(0), true), (id(4), true)]);
+    let grant = store.take_shard(ZERO, &instance("a"), LONG).await.unwrap().unwrap();
+    assert_eq!(grant.live_from, id(4), "whoever takes the shard goes on from there");
+
+    let mut batch = Owner::of(&store, "a", [ZERO]).await.holding(ZERO);
+    batch.updates = vec![reserved(&sagas[3])];
+    batch.lingering = vec![id(3)];
+    let refused = store.commit(&batch).await;
+    assert!(matches!(refused, Err(StoreError::Refused(_))), "changed and flagged at once: {refused:?}");
 }
 
 pub async fn rows_come_in_order_after_a_number(store: AnyStore) {

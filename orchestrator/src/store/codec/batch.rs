@@ -1,5 +1,7 @@
 //! A batch as rows of the tables.
 
+use uuid::Uuid;
+
 use super::operators::AnswerRow;
 use super::{history, number, operators, ownership, saga};
 use crate::store::Result;
@@ -13,6 +15,7 @@ pub struct BatchRows {
     pub keys: Vec<entity::idempotency::Model>,
     pub inserts: Vec<saga::New>,
     pub updates: Vec<saga::Change>,
+    pub lingering: Vec<Uuid>,
     pub history: Vec<history::Entry>,
     pub answers: Vec<AnswerRow>,
     pub dead_letters: Vec<entity::dead_letter::Model>,
@@ -26,6 +29,7 @@ pub struct MarksRow {
     pub published: i64,
     pub reply_offset: i64,
     pub untaken: String,
+    pub live_from: Uuid,
 }
 
 impl BatchRows {
@@ -48,6 +52,7 @@ impl BatchRows {
             keys: batch.keys.iter().map(ownership::key_row).collect(),
             inserts,
             updates,
+            lingering: batch.lingering.iter().map(|saga| saga.uuid()).collect(),
             history,
             answers: batch.answers.iter().map(operators::answer_row).collect(),
             dead_letters: batch.dead_letters.iter().map(operators::dead_letter_row).collect::<Result<_>>()?,
@@ -64,5 +69,6 @@ fn marks(update: &ShardUpdate) -> Result<MarksRow> {
         published: number(what, update.published)?,
         reply_offset: update.reply_offset,
         untaken: ownership::untaken_text(&update.untaken)?,
+        live_from: update.live_from.uuid(),
     })
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{json, number, plain, refused};
 use crate::store::Result;
 use crate::store::entity::saga::Model;
-use crate::store::rows::{DefinitionId, Origin, SagaRecord, SagaWrite};
+use crate::store::rows::{DefinitionId, LiveSaga, Origin, SagaRecord, SagaWrite};
 
 /// The columns of a saga that a transition changes.
 pub struct Change {
@@ -25,6 +25,7 @@ pub struct Change {
     pub revision: i32,
     pub updated_at: i64,
     pub wake_at: Option<i64>,
+    pub lingering: bool,
 }
 
 /// All columns of a saga that is new.
@@ -55,6 +56,7 @@ pub fn change(write: &SagaWrite) -> Result<Change> {
         revision: number(what, saga.revision)?,
         updated_at: saga.updated_at.0,
         wake_at: wake_at(saga).map(|at| at.0),
+        lingering: write.lingering,
     })
 }
 
@@ -96,6 +98,7 @@ impl From<New> for Model {
             updated_at: rest.updated_at,
             wake_at: rest.wake_at,
             traceparent: origin.traceparent.clone(),
+            lingering: rest.lingering,
         }
     }
 }
@@ -115,6 +118,12 @@ pub fn record(row: Model) -> Result<SagaRecord> {
             traceparent: row.traceparent,
         }),
     })
+}
+
+/// The live saga of a row.
+pub fn live(row: Model) -> Result<LiveSaga> {
+    let lingering = row.lingering;
+    Ok(LiveSaga { record: record(row)?, lingering })
 }
 
 /// When the saga moves on by itself, whatever becomes of its replies: the end of a backoff or its deadline, rounded

@@ -24,6 +24,8 @@ pub struct Model {
     pub updated_at: i64,
     pub wake_at: Option<i64>,
     pub traceparent: String,
+    /// Has to be found by this flag while it lives: its id may be below `live_from` of its shard.
+    pub lingering: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

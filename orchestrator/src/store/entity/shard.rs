@@ -15,6 +15,8 @@ pub struct Model {
     pub reply_offset: i64,
     /// JSON: `{topic: micros, …}`.
     pub untaken: String,
+    /// No saga with a lower id lives but those that are lingering.
+    pub live_from: Uuid,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -66,6 +66,9 @@ fn saga(
     if let Some(stray) = history.iter().find(|stray| stray.shard != snapshot.shard_of(id)) {
         broken.push(Rule::Shard.broken(Some(id), format!("row {} stands in shard {}", stray.seq, stray.shard)));
     }
+    if !snapshot.finds(&row) {
+        broken.push(Rule::Found.broken(Some(id), "it lives, and a takeover would not load it".to_owned()));
+    }
     let record = codec::saga::record(row.clone()).map_err(|error| error.to_string())?;
     let definition = snapshot
         .definitions
@@ -92,7 +95,8 @@ fn saga(
 }
 
 fn columns(record: &SagaRecord, definition: &Definition, stored: &saga::Model) -> Option<String> {
-    match codec::saga::row(&SagaWrite::of(record, definition)) {
+    let write = SagaWrite { lingering: stored.lingering, ..SagaWrite::of(record, definition) };
+    match codec::saga::row(&write) {
         Ok(expected) if expected == *stored => None,
         Ok(expected) => Some(format!("they are {:?}, and should be {:?}", brief(stored), brief(&expected))),
         Err(error) => Some(error.to_string()),

@@ -25,6 +25,8 @@ pub struct Snapshot {
     pub transaction: DatabaseTransaction,
     pub shards: ShardCount,
     pub definitions: HashMap<DefinitionId, Definition>,
+    /// From which id on each shard has young sagas.
+    live_from: HashMap<i16, Uuid>,
 }
 
 impl Snapshot {
@@ -39,14 +41,15 @@ impl Snapshot {
             },
         };
         let transaction = db.begin_with_options(options).await?;
-        let count = shard::Entity::find().count(&transaction).await?;
-        let shards = u16::try_from(count)
+        let rows = shard::Entity::find().all(&transaction).await?;
+        let live_from: HashMap<i16, Uuid> = rows.into_iter().map(|row| (row.id, row.live_from)).collect();
+        let shards = u16::try_from(live_from.len())
             .ok()
             .and_then(ShardCount::new)
             .ok_or_else(|| StoreError::Refused("the database has no shards: run `saga migrate`".to_owned()))?;
         let rows = definition::Entity::find().all(&transaction).await?;
         let definitions = rows.iter().map(ownership::definition).collect::<Result<_, _>>()?;
-        Ok(Self { transaction, shards, definitions })
+        Ok(Self { transaction, shards, definitions, live_from })
     }
 
     pub async fn sagas_in_all(&self) -> Result<u64, DbErr> {
@@ -82,6 +85,12 @@ impl Snapshot {
             .filter(Shard.is_not_null())
             .group_by(SagaId);
         Ok(find.into_tuple::<(Uuid, i64)>().all(&self.transaction).await?.into_iter().collect())
+    }
+
+    /// Whether whoever takes its shard finds this saga, as far as it has to.
+    pub fn finds(&self, row: &saga::Model) -> bool {
+        let from = self.live_from.get(&self.shard_of(SagaId::from(row.id)));
+        !row.active || row.lingering || from.is_some_and(|from| row.id >= *from)
     }
 
     pub async fn close(self) -> Result<(), DbErr> {

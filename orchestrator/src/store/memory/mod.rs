@@ -15,7 +15,8 @@ use uuid::Uuid;
 
 use super::rows::{
     AdminAnswer, AdminRequest, AuditFilter, Batch, Claim, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow,
-    IdempotencyKey, KeyRecord, LetterPage, Page, RequestStatus, SagaRecord, ShardGrant, ShardUpdate, Untaken, Verdict,
+    IdempotencyKey, KeyRecord, LetterPage, LiveSaga, Page, RequestStatus, SagaRecord, SagaWrite, ShardGrant,
+    ShardUpdate, Untaken, Verdict,
 };
 use super::{Committed, InstanceId, Membership, Result, Store};
 use state::State;
@@ -41,6 +42,18 @@ impl MemoryStore {
     pub fn marks(&self) -> Vec<ShardUpdate> {
         let state = self.lock();
         state.shards.values().map(|shard| ShardUpdate { epoch: shard.epoch, ..shard.marks.clone() }).collect()
+    }
+
+    /// A live saga that whoever takes its shard would not find: for tests.
+    pub fn lost(&self) -> Option<SagaId> {
+        let state = self.lock();
+        let found = |write: &&SagaWrite| {
+            let id = write.record.saga.id;
+            let shard = state.shards.get(&id.slot().shard(self.shards));
+            write.lingering || shard.is_some_and(|shard| id >= shard.marks.live_from)
+        };
+        let live = state.sagas.values().filter(|write| !write.record.saga.phase.is_final());
+        live.filter(|write| !found(write)).map(|write| write.record.saga.id).next()
     }
 
     /// A panic while it was locked has left nothing half done: changes are made only after all checks.
@@ -90,13 +103,19 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn live_sagas(&self, shard: ShardId, after: Option<SagaId>, limit: usize) -> Result<Vec<SagaRecord>> {
+    async fn live_sagas(&self, shard: ShardId, after: Option<SagaId>, limit: usize) -> Result<Vec<LiveSaga>> {
         let state = self.lock();
-        let live = state.sagas.values().map(|write| &write.record).filter(|record| {
-            let saga = &record.saga;
-            !saga.phase.is_final() && saga.id.slot().shard(self.shards) == shard && after.is_none_or(|id| saga.id > id)
+        let Some(live_from) = state.shards.get(&shard).map(|stored| stored.marks.live_from) else {
+            return Ok(Vec::new());
+        };
+        let live = state.sagas.values().filter(|write| {
+            let saga = &write.record.saga;
+            let found = write.lingering || saga.id >= live_from;
+            let ours = saga.id.slot().shard(self.shards) == shard && after.is_none_or(|id| saga.id > id);
+            found && ours && !saga.phase.is_final()
         });
-        Ok(live.take(limit).cloned().collect())
+        let live = live.map(|write| LiveSaga { record: write.record.clone(), lingering: write.lingering });
+        Ok(live.take(limit).collect())
     }
 
     async fn rows_after(&self, shard: ShardId, after: u64, limit: usize) -> Result<Vec<HistoryRow>> {

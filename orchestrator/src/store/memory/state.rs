@@ -54,7 +54,15 @@ impl State {
             owner: None,
             epoch: 0,
             lease_until: Micros(0),
-            marks: ShardUpdate { shard, epoch: 0, last_seq: 0, published: 0, reply_offset: 0, untaken: Untaken::new() },
+            marks: ShardUpdate {
+                shard,
+                epoch: 0,
+                last_seq: 0,
+                published: 0,
+                reply_offset: 0,
+                untaken: Untaken::new(),
+                live_from: SagaId::from(Uuid::nil()),
+            },
         };
         Self {
             definitions: Vec::new(),
@@ -120,8 +128,8 @@ impl State {
         stored.owner = Some(instance.0.clone());
         stored.epoch += 1;
         stored.lease_until = now.plus(lease.micros());
-        let ShardUpdate { last_seq, published, reply_offset, .. } = stored.marks;
-        Some(ShardGrant { shard, epoch: stored.epoch, last_seq, published, reply_offset, now })
+        let ShardUpdate { last_seq, published, reply_offset, live_from, .. } = stored.marks;
+        Some(ShardGrant { shard, epoch: stored.epoch, last_seq, published, reply_offset, live_from, now })
     }
 
     pub fn free(&mut self, which: impl Fn(&Shard) -> bool) {
@@ -210,6 +218,11 @@ impl State {
                 let origin = std::sync::Arc::clone(&stored.record.origin);
                 *stored = write.clone();
                 stored.record.origin = origin;
+            }
+        }
+        for saga in &batch.lingering {
+            if let Some(stored) = self.sagas.get_mut(saga) {
+                stored.lingering = true;
             }
         }
         let mut history: Vec<&HistoryRow> = batch.history.iter().collect();

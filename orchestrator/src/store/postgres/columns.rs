@@ -3,6 +3,7 @@
 use sqlx::Postgres;
 use sqlx::postgres::{PgArguments, PgBindIterExt};
 use sqlx::query::Query;
+use uuid::Uuid;
 
 use crate::store::codec::batch::{BatchRows, MarksRow};
 use crate::store::codec::history::Entry;
@@ -26,7 +27,7 @@ macro_rules! columns {
 columns! {
     /// The fence and the new marks of shards.
     marks(row: MarksRow) {
-        row.id, row.epoch, row.last_seq, row.published, row.reply_offset, &row.untaken,
+        row.id, row.epoch, row.last_seq, row.published, row.reply_offset, &row.untaken, row.live_from,
     }
 }
 
@@ -50,7 +51,7 @@ columns! {
         row.rest.id, row.slot, row.origin.definition.0, row.origin.user_id, &row.origin.business_key,
         row.origin.input.get(), &row.rest.state, row.rest.status, row.rest.order_status, row.rest.active,
         row.rest.held, &row.rest.step, &row.rest.error_code, row.rest.revision, row.created_at, row.rest.updated_at,
-        row.rest.wake_at, &row.origin.traceparent,
+        row.rest.wake_at, &row.origin.traceparent, row.rest.lingering,
     }
 }
 
@@ -58,8 +59,13 @@ columns! {
     /// Sagas stored before: the columns that a transition changes.
     updates(row: Change) {
         row.id, &row.state, row.status, row.order_status, row.active, row.held, &row.step, &row.error_code,
-        row.revision, row.updated_at, row.wake_at,
+        row.revision, row.updated_at, row.wake_at, row.lingering,
     }
+}
+
+columns! {
+    /// Sagas that are lingering from now on.
+    lingering(saga: Uuid) { *saga }
 }
 
 columns! {

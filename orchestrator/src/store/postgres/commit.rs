@@ -142,8 +142,9 @@ async fn attempt(open: &mut Open, expected: &[Mark], rows: &BatchRows) -> Result
 
 /// Whether there is anything but what [`statements::DECIDE`] has written.
 fn has_rows(rows: &BatchRows) -> bool {
-    let BatchRows { inserts, updates, history, dead_letters, .. } = rows;
-    !(inserts.is_empty() && updates.is_empty() && history.is_empty() && dead_letters.is_empty())
+    let BatchRows { inserts, updates, lingering, history, dead_letters, .. } = rows;
+    let no_sagas = inserts.is_empty() && updates.is_empty() && lingering.is_empty();
+    !(no_sagas && history.is_empty() && dead_letters.is_empty())
 }
 
 async fn decide(
@@ -184,6 +185,7 @@ async fn store(connection: &mut PoolConnection<Postgres>, rows: &BatchRows) -> s
     arguments.reserve(0, columns::bytes(rows));
     let statement = columns::inserts(sqlx::query_with(statements::STORE, arguments), &rows.inserts);
     let statement = columns::updates(statement, &rows.updates);
+    let statement = columns::lingering(statement, &rows.lingering);
     let statement = columns::history(statement, &rows.history);
     let statement = columns::dead_letters(statement, &rows.dead_letters);
     statement.fetch_one(&mut **connection).await?.try_get(0)

@@ -2,7 +2,7 @@
 
 use saga_model::SagaId;
 use saga_model::ids::{SLOTS, ShardCount, ShardId};
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
 };
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{any_of, error, rows};
 use crate::store::codec::{history, ownership, saga};
-use crate::store::rows::{HistoryRow, IdempotencyKey, KeyRecord, Page, SagaRecord, Untaken};
+use crate::store::rows::{HistoryRow, IdempotencyKey, KeyRecord, LiveSaga, Page, SagaRecord, Untaken};
 use crate::store::{Result, StoreError, entity};
 
 /// How many shards the database was set up with.
@@ -20,26 +20,34 @@ pub async fn shard_count(db: &DatabaseConnection) -> Result<ShardCount> {
     count.ok_or_else(|| StoreError::Refused("the database has no shards: run `saga migrate`".to_owned()))
 }
 
-/// The live sagas of a shard, page by page in order of id.
+/// The live sagas of a shard, page by page in order of id. Each kind is found by an index of its own; asked for at once,
+/// both would be looked for among all sagas.
 pub async fn live_sagas(
     db: &DatabaseConnection,
     shards: ShardCount,
     shard: ShardId,
     after: Option<SagaId>,
     limit: usize,
-) -> Result<Vec<SagaRecord>> {
+) -> Result<Vec<LiveSaga>> {
     use entity::saga::{Column, Entity};
+    let row = entity::shard::Entity::find_by_id(ownership::shard_id(shard)?).one(db).await.map_err(error::orm)?;
+    let Some(row) = row else { return Ok(Vec::new()) };
     let count = i16::try_from(shards.get()).unwrap_or(i16::MAX);
     let slots: Vec<i16> = (0..SLOTS as i16).filter(|slot| slot % count == shard.0 as i16).collect();
-    let mut find = Entity::find()
-        // The bare column, as the partial index has it: a bound `true` would not be seen to match.
-        .filter(Expr::col((Entity, Column::Active)))
-        .filter(any_of(db, Column::Slot, slots));
-    if let Some(after) = after {
-        find = find.filter(Column::Id.gt(after.uuid()));
+    let mut live = Vec::new();
+    // The bare columns, as the partial index has them: a bound `true` would not be seen to match.
+    let lingering = Expr::col((Entity, Column::Lingering));
+    for kind in [lingering.clone(), lingering.not().and(Column::Id.gte(row.live_from))] {
+        let mut find = Entity::find().filter(kind);
+        if let Some(after) = after {
+            find = find.filter(Column::Id.gt(after.uuid()));
+        }
+        let find = find.filter(Expr::col((Entity, Column::Active))).filter(any_of(db, Column::Slot, slots.clone()));
+        live.extend(find.order_by_asc(Column::Id).limit(rows(limit as u64)).all(db).await.map_err(error::orm)?);
     }
-    let rows = find.order_by_asc(Column::Id).limit(rows(limit as u64)).all(db).await.map_err(error::orm)?;
-    rows.into_iter().map(saga::record).collect()
+    live.sort_unstable_by_key(|row| row.id);
+    live.truncate(limit);
+    live.into_iter().map(saga::live).collect()
 }
 
 /// History rows of a shard after a number.

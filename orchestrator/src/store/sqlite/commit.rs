@@ -17,7 +17,7 @@ use crate::store::sql::error;
 use crate::store::sql::transaction::{End, write};
 use crate::store::{Committed, Result, StoreError};
 
-/// How many rows one INSERT takes: with at most 18 columns, within the 32,766 arguments that SQLite allows.
+/// How many rows one INSERT takes: with at most 19 columns, within the 32,766 arguments that SQLite allows.
 const ROWS: usize = 500;
 
 /// Stores a batch.
@@ -43,6 +43,7 @@ pub async fn commit(db: &DatabaseConnection, batch: &Batch) -> Result<Committed>
             for row in rows.updates {
                 update(transaction, row).await?;
             }
+            flag(transaction, rows.lingering).await?;
             insert::<history::Entity, _>(transaction, rows.history).await?;
             put_dead_letters(transaction, rows.dead_letters).await?;
             Ok(End::Commit(Committed::All))
@@ -63,6 +64,7 @@ async fn write_marks(transaction: &DatabaseTransaction, marks: MarksRow) -> Resu
         .col_expr(Column::Published, Expr::value(marks.published))
         .col_expr(Column::ReplyOffset, Expr::value(marks.reply_offset))
         .col_expr(Column::Untaken, Expr::value(marks.untaken))
+        .col_expr(Column::LiveFrom, Expr::value(marks.live_from))
         .filter(Column::Id.eq(marks.id))
         .filter(Column::Epoch.eq(marks.epoch));
     update.exec(transaction).await.map(drop).map_err(error::orm)
@@ -127,6 +129,7 @@ async fn update(transaction: &DatabaseTransaction, row: Change) -> Result<()> {
         revision: ActiveValue::Set(row.revision),
         updated_at: ActiveValue::Set(row.updated_at),
         wake_at: ActiveValue::Set(row.wake_at),
+        lingering: ActiveValue::Set(row.lingering),
         ..Default::default()
     };
     let update = saga::Entity::update_many().set(change).filter(saga::Column::Id.eq(row.id));
@@ -134,6 +137,17 @@ async fn update(transaction: &DatabaseTransaction, row: Change) -> Result<()> {
         1 => Ok(()),
         _ => Err(StoreError::Refused(format!("saga {} is to be changed and is not stored", row.id))),
     }
+}
+
+/// Flags sagas as lingering.
+async fn flag(transaction: &DatabaseTransaction, sagas: Vec<Uuid>) -> Result<()> {
+    use saga::Column;
+    for id in sagas {
+        let update =
+            saga::Entity::update_many().col_expr(Column::Lingering, Expr::value(true)).filter(Column::Id.eq(id));
+        update.exec(transaction).await.map_err(error::orm)?;
+    }
+    Ok(())
 }
 
 /// Stores dead letters, each (topic, partition, offset) once.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use orchestrator::engine::{Acks, Definitions, Engine, EngineParts, Ids, MAX_MOVING, Meters, Running};
+use orchestrator::engine::{Acks, Definitions, Engine, EngineParts, Ids, LINGER_AFTER, MAX_MOVING, Meters, Running};
 use orchestrator::http::{Api, More, router};
 use orchestrator::store::memory::MemoryStore;
 use orchestrator::store::{InstanceId, Store};
@@ -86,6 +86,7 @@ impl Server {
             bus: bus.clone(),
             acks,
             max_moving: MAX_MOVING,
+            linger_after: LINGER_AFTER,
             ids: Arc::new(RandomIds),
             definitions,
             shard_count,

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use orchestrator::store::memory::MemoryStore;
 use orchestrator::store::rows::{
     AdminAnswer, AdminRequest, AuditFilter, Batch, Claim, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow,
-    IdempotencyKey, KeyRecord, LetterPage, Page, RequestStatus, SagaRecord, ShardGrant, Untaken, Verdict,
+    IdempotencyKey, KeyRecord, LetterPage, LiveSaga, Page, RequestStatus, SagaRecord, ShardGrant, Untaken, Verdict,
 };
 use orchestrator::store::{Committed, InstanceId, Membership, Result, Store, StoreError};
 use saga_model::ids::{ShardCount, ShardId};
@@ -177,7 +177,7 @@ impl Store for Spy {
         self.inner.leave(instance).await
     }
 
-    async fn live_sagas(&self, shard: ShardId, after: Option<SagaId>, limit: usize) -> Result<Vec<SagaRecord>> {
+    async fn live_sagas(&self, shard: ShardId, after: Option<SagaId>, limit: usize) -> Result<Vec<LiveSaga>> {
         self.check().await?;
         self.inner.live_sagas(shard, after, limit).await
     }

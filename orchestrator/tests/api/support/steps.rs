@@ -8,7 +8,7 @@ use std::time::Duration;
 use orchestrator::bus::{Incoming, topics};
 use orchestrator::engine::stepwise::Stepwise;
 use orchestrator::engine::{
-    Acks, Definitions, EngineParts, KeyedRequest, MAX_MOVING, Meters, StartError, StartRequest, Started,
+    Acks, Definitions, EngineParts, KeyedRequest, LINGER_AFTER, MAX_MOVING, Meters, StartError, StartRequest, Started,
 };
 use orchestrator::store::memory::MemoryStore;
 use orchestrator::store::rows::IdempotencyKey;
@@ -211,6 +211,7 @@ pub async fn parts(store: &Arc<Spy>, now: Micros, name: &str, max_moving: usize)
         bus: bus.clone(),
         acks,
         max_moving,
+        linger_after: LINGER_AFTER,
         ids: Arc::new(RandomIds),
         definitions: Arc::new(Definitions::pin(store.as_ref(), active).await.unwrap()),
         shard_count,

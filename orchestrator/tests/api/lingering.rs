@@ -1,0 +1,55 @@
+//! How the next owner of a shard finds sagas that live for longer than most.
+
+use std::time::Duration;
+
+use orchestrator::engine::LINGER_AFTER;
+use orchestrator::store::Store;
+use saga_model::ids::ShardId;
+
+use crate::support::{Steps, request, success};
+
+const A_WHILE: Duration = Duration::from_micros(LINGER_AFTER as u64 + 1);
+
+/// The live sagas that a takeover finds, in order of id, and whether by their flags.
+async fn found(steps: &Steps) -> Vec<bool> {
+    let live = steps.store.live_sagas(ShardId(0), None, 10).await.unwrap();
+    live.iter().map(|live| live.lingering).collect()
+}
+
+#[tokio::test]
+async fn what_lives_for_long_is_flagged_by_the_next_commit() {
+    let mut steps = Steps::new(1).await;
+    let first = steps.started(2).await;
+    assert_eq!(found(&steps).await, [false, false]);
+    steps.pass(A_WHILE);
+    // One of the old ones takes a step, the other waits.
+    steps.read(0, vec![success(&first[1])]).await;
+    steps.turn().await;
+    assert_eq!(found(&steps).await, [true, true]);
+    drop(steps.begin(vec![request("{}")]));
+    steps.turns(10).await;
+    assert_eq!(found(&steps).await, [true, true, false]);
+    let next = steps.bus.commands().pop().unwrap();
+
+    let mut steps = steps.another().await;
+    steps.read(0, vec![success(&first[0]), success(&next)]).await;
+    steps.turn().await;
+    for command in [&first[0], &next] {
+        assert_eq!(steps.revision(command.saga_id).await, 2, "the next owner knows it");
+    }
+    assert_eq!(found(&steps).await, [true, true, false], "a flag stays while the saga lives");
+}
+
+#[tokio::test]
+async fn a_commit_that_fails_flags_nothing() {
+    let mut steps = Steps::new(1).await;
+    let commands = steps.started(1).await;
+    steps.pass(A_WHILE);
+    steps.store.away();
+    steps.idle().await;
+    steps.store.back();
+    assert_eq!(found(&steps).await, [false]);
+    steps.read(0, vec![success(&commands[0])]).await;
+    steps.turn().await;
+    assert_eq!(found(&steps).await, [true]);
+}
