@@ -6,9 +6,10 @@
 //! instances of the old one are still running on the new schema, so a change that the old code could not live with
 //! takes two releases. The first *expands*: it adds columns (nullable, or with a default), tables and indexes, writes
 //! both old and new, and reads the new where it is filled. The second *contracts*: it drops what nothing reads any
-//! more. So the order is always: `saga migrate` of the new release, then its processes one after the other; going
+//! more. So the order is: `saga migrate` of the new release, then its processes one after the other; going
 //! back one release needs no step back of the schema, as long as nothing is started on a schema newer than itself:
-//! [`check()`] refuses that, because only the newer release knows whether it is safe.
+//! [`check()`] refuses that, because only the newer release knows whether it is safe. A step
+//! for which two releases would cost too much refuses to be made while instances run, and says so.
 //!
 //! On Postgres all pending migrations run in one transaction, under a lock: they all happen or none does, however many
 //! `saga migrate` run at once. An index on a large table that must not block writers needs a road of its own then
@@ -34,7 +35,8 @@ mod migrate;
 pub use check::{SchemaProblem, check, shard_count};
 pub use migrate::{MigrateError, migrate};
 
-use sea_orm_migration::{MigrationTrait, MigratorTrait};
+use sea_orm_migration::MigrationTrait;
+pub use sea_orm_migration::MigratorTrait;
 
 /// All migrations: the orchestrator's, then the workers'.
 pub struct Migrator;

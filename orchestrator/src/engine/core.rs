@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use saga_model::ids::{ShardCount, ShardId};
+use saga_model::micros::Millis;
 use saga_model::state::{CommandRef, Deadline, WakeUp};
 use saga_model::{Definition, Micros, SagaId};
 use uuid::Uuid;
@@ -39,7 +40,7 @@ pub struct Core {
     /// When marks were last stored.
     pub(super) stored_at: Micros,
     /// See [`super::lingering::LINGER_AFTER`].
-    pub(super) linger_after: i64,
+    pub(super) linger_after: Millis,
 }
 
 /// A shard that this instance owns.
@@ -104,7 +105,7 @@ impl Core {
         shard_count: ShardCount,
         definitions: Arc<Definitions>,
         ids: Arc<dyn Ids>,
-        linger_after: i64,
+        linger_after: Millis,
         now: Micros,
     ) -> Self {
         Self {

@@ -56,6 +56,8 @@ pub struct Member {
     pub transitions: Vec<(Arc<Row>, Vec<Effect>)>,
     /// Where its first row stands in its shard; set when the draft is encoded.
     pub first_seq: u64,
+    /// Whether it is flagged from then on; set when the draft is encoded.
+    pub lingering: bool,
 }
 
 /// What `advance` made of an event, or the words of its panic.
@@ -131,6 +133,7 @@ impl Draft {
             submission: Some(submission),
             transitions: vec![(Arc::new(row), effects)],
             first_seq: 0,
+            lingering: false,
         });
     }
 
@@ -155,6 +158,7 @@ impl Draft {
                     submission: None,
                     transitions: vec![(row, effects)],
                     first_seq: 0,
+                    lingering: false,
                 });
             }
         }

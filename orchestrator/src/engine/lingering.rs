@@ -4,15 +4,16 @@
 use std::collections::BTreeMap;
 
 use saga_model::ids::ShardId;
+use saga_model::micros::Millis;
 use saga_model::{Micros, SagaId};
 
 use super::core::Core;
 use super::draft::{Draft, Member};
 use crate::store::rows::Batch;
 
-/// For how many microseconds a saga is found by its id. A takeover may have to read all that were started in that time;
+/// For how long a saga is found by its id. A takeover may have to read all that were started in that time;
 /// one that lives for longer costs a write more.
-pub const LINGER_AFTER: i64 = 30_000_000;
+pub const LINGER_AFTER: Millis = Millis(30_000);
 /// How many sagas that nothing happens to one commit flags at most.
 const AT_ONCE: usize = 1_000;
 
@@ -32,7 +33,7 @@ impl Core {
                 batch.lingering.push(*saga);
             }
         }
-        let young = draft.members.iter().filter(|member| lives(member) && !self.lingers(member, draft.now));
+        let young = draft.members.iter().filter(|member| lives(member) && !member.lingering);
         for member in young {
             let saga = member.record.saga.id;
             from.entry(member.shard).and_modify(|from| *from = saga.min(*from)).or_insert(saga);
@@ -40,7 +41,7 @@ impl Core {
         from
     }
 
-    /// Whether a saga of a draft is flagged by its batch. Once it is, it stays so while it lives.
+    /// Whether a saga of a draft is to be flagged by its batch. Once it is, it stays so while it lives.
     pub(super) fn lingers(&self, member: &Member, now: Micros) -> bool {
         let flagged = self.sagas.get(&member.record.saga.id).is_some_and(|live| live.lingering);
         lives(member) && (flagged || self.old(member.record.saga.created_at, now))
@@ -68,7 +69,7 @@ impl Core {
     }
 
     fn old(&self, created_at: Micros, now: Micros) -> bool {
-        now.since(created_at) >= self.linger_after
+        now.since(created_at) >= self.linger_after.micros()
     }
 }
 

@@ -112,7 +112,7 @@ pub struct EngineParts {
     /// Sagas neither paused nor stuck, over which no new ones are taken in; [`MAX_MOVING`] unless it is a test.
     pub max_moving: usize,
     /// See [`LINGER_AFTER`], which it is unless it is a test.
-    pub linger_after: i64,
+    pub linger_after: Millis,
     pub ids: Arc<dyn Ids>,
     pub definitions: Arc<Definitions>,
     pub shard_count: ShardCount,

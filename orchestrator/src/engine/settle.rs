@@ -37,8 +37,8 @@ impl Core {
                     row,
                 });
             }
-            let mut write = SagaWrite::of(&member.record, &member.definition);
-            write.lingering = self.lingers(member, now);
+            member.lingering = self.lingers(member, now);
+            let write = SagaWrite { lingering: member.lingering, ..SagaWrite::of(&member.record, &member.definition) };
             if member.submission.is_some() { &mut batch.inserts } else { &mut batch.updates }.push(write);
         }
         draft.keys.sort_by(|(_, a), (_, b)| a.key.cmp(&b.key));
@@ -113,7 +113,7 @@ impl Core {
         }
         for member in draft.members {
             let (definition, shard) = (member.definition.clone(), member.shard);
-            let live = LiveSaga { record: member.record.clone(), lingering: self.lingers(&member, draft.now) };
+            let live = LiveSaga { record: member.record.clone(), lingering: member.lingering };
             let leaving = Leaving::of(member);
             for (seq, messages) in leaving.rows() {
                 self.handed_over(shard, seq, messages);

@@ -8,7 +8,7 @@ use saga_model::ids::ShardId;
 
 use crate::support::{Steps, request, success};
 
-const A_WHILE: Duration = Duration::from_micros(LINGER_AFTER as u64 + 1);
+const A_WHILE: Duration = Duration::from_millis(LINGER_AFTER.0 + 1);
 
 /// The live sagas that a takeover finds, in order of id, and whether by their flags.
 async fn found(steps: &Steps) -> Vec<bool> {

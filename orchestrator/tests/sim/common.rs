@@ -30,8 +30,8 @@ pub struct Common {
 
 /// Attempts of an action, of a compensation, and the deadline in milliseconds.
 const POLICIES: [(u32, u32, u64); 4] = [(2, 3, 60_000), (3, 4, 8_000), (2, 4, 20_000), (1, 2, 60_000)];
-/// After how many microseconds sagas are flagged as lingering, by policy: all of them, some, or few.
-pub const LINGER_AFTER: [i64; POLICIES.len()] = [30_000_000, 2_000_000, 0, 200_000];
+/// After how long sagas are flagged as lingering, by policy: few of them, some, or all.
+pub const LINGER_AFTER: [Millis; POLICIES.len()] = [Millis(30_000), Millis(2_000), Millis(0), Millis(200)];
 
 impl Common {
     pub fn new() -> Self {

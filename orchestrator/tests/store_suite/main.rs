@@ -14,6 +14,7 @@ mod ownership;
 mod reads;
 
 mod constraints;
+mod migrating;
 mod postgres;
 mod proxy;
 mod sqlite;

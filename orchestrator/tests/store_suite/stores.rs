@@ -47,16 +47,26 @@ pub async fn on_postgres<F: Future<Output = ()> + Send + 'static>(test: impl FnO
 
 /// Runs a test on a database of its own, at the URL that it is given, and drops it whatever becomes of the test.
 pub async fn on_database<F: Future<Output = ()> + Send + 'static>(test: impl FnOnce(String) -> F) {
+    on_empty_database(|url| {
+        let done = test(url.clone());
+        async move {
+            let prepared = PostgresStore::open(&url).unwrap();
+            migrations::migrate(prepared.connection(), SHARDS).await.unwrap();
+            prepared.close().await;
+            done.await;
+        }
+    })
+    .await;
+}
+
+/// The same on a database without tables.
+pub async fn on_empty_database<F: Future<Output = ()> + Send + 'static>(test: impl FnOnce(String) -> F) {
     let server = std::env::var("DATABASE_URL")
         .expect("DATABASE_URL is not set: the tests need a real Postgres; `deploy/test` starts one and runs them");
     let name = format!("saga_test_{}", Uuid::new_v4().simple());
     let mut admin = PgConnection::connect(&server).await.expect("the Postgres of DATABASE_URL answers");
     admin.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
-    let url = url_of(&server, &name);
-    let prepared = PostgresStore::open(&url).unwrap();
-    migrations::migrate(prepared.connection(), SHARDS).await.unwrap();
-    prepared.close().await;
-    let ended = tokio::spawn(test(url)).await;
+    let ended = tokio::spawn(test(url_of(&server, &name))).await;
     admin.execute(sqlx::AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await.unwrap();
     if let Err(panicked) = ended {
         std::panic::resume_unwind(panicked.into_panic());

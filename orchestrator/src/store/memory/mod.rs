@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 use super::rows::{
     AdminAnswer, AdminRequest, AuditFilter, Batch, Claim, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow,
-    IdempotencyKey, KeyRecord, LetterPage, LiveSaga, Page, RequestStatus, SagaRecord, SagaWrite, ShardGrant,
-    ShardUpdate, Untaken, Verdict,
+    IdempotencyKey, KeyRecord, LetterPage, LiveSaga, Page, RequestStatus, SagaRecord, ShardGrant, ShardUpdate, Untaken,
+    Verdict,
 };
 use super::{Committed, InstanceId, Membership, Result, Store};
 use state::State;
@@ -47,13 +47,8 @@ impl MemoryStore {
     /// A live saga that whoever takes its shard would not find: for tests.
     pub fn lost(&self) -> Option<SagaId> {
         let state = self.lock();
-        let found = |write: &&SagaWrite| {
-            let id = write.record.saga.id;
-            let shard = state.shards.get(&id.slot().shard(self.shards));
-            write.lingering || shard.is_some_and(|shard| id >= shard.marks.live_from)
-        };
         let live = state.sagas.values().filter(|write| !write.record.saga.phase.is_final());
-        live.filter(|write| !found(write)).map(|write| write.record.saga.id).next()
+        live.filter(|write| !state.finds(write, self.shards)).map(|write| write.record.saga.id).next()
     }
 
     /// A panic while it was locked has left nothing half done: changes are made only after all checks.
@@ -105,14 +100,10 @@ impl Store for MemoryStore {
 
     async fn live_sagas(&self, shard: ShardId, after: Option<SagaId>, limit: usize) -> Result<Vec<LiveSaga>> {
         let state = self.lock();
-        let Some(live_from) = state.shards.get(&shard).map(|stored| stored.marks.live_from) else {
-            return Ok(Vec::new());
-        };
         let live = state.sagas.values().filter(|write| {
             let saga = &write.record.saga;
-            let found = write.lingering || saga.id >= live_from;
             let ours = saga.id.slot().shard(self.shards) == shard && after.is_none_or(|id| saga.id > id);
-            found && ours && !saga.phase.is_final()
+            ours && !saga.phase.is_final() && state.finds(write, self.shards)
         });
         let live = live.map(|write| LiveSaga { record: write.record.clone(), lingering: write.lingering });
         Ok(live.take(limit).collect())

@@ -84,6 +84,12 @@ impl State {
         self.rows.get(&shard)?.get(usize::try_from(number.checked_sub(1)?).ok()?)
     }
 
+    /// Whether whoever takes its shard finds this saga, if it lives.
+    pub fn finds(&self, write: &SagaWrite, shards: ShardCount) -> bool {
+        let id = write.record.saga.id;
+        write.lingering || self.shards.get(&id.slot().shard(shards)).is_some_and(|shard| id >= shard.marks.live_from)
+    }
+
     pub fn pin(&mut self, definition: &Definition) -> Result<DefinitionId> {
         let number = |d: &Definition| (d.name().to_owned(), d.version());
         let other = |d: &&Definition| number(d) == number(definition) && d.blueprint() != definition.blueprint();
