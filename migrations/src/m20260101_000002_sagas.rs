@@ -102,7 +102,7 @@ fn saga_indexes() -> [IndexCreateStatement; 4] {
             .col("business_key")
             .and_where(Expr::cust("business_key IS NOT NULL"))
             .take(),
-        // Recovery reads the live sagas of a shard in order of id, page by page.
+        // Recovery read the live sagas of a shard by it, until `lingering`.
         index("saga_active").col("id").and_where(Expr::cust("active")).take(),
         // What waits for operators.
         index("saga_held").col("id").and_where(Expr::cust("held")).take(),

@@ -1,8 +1,8 @@
 //! How the live sagas of a shard are found: those that were started lately by their ids, from `shard.live_from` on, the
 //! others by a flag. An index of all that live would be touched by the start and by the end of each saga.
 //!
-//! An instance of a release before this one knows neither, and what it started or made live again could be missed: this
-//! step is not made while one runs.
+//! An instance of a release before this one knows neither, and what it starts could be missed: this step is not made
+//! while one runs.
 
 use sea_orm::{DbBackend, Statement};
 use sea_orm_migration::prelude::*;

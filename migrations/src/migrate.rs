@@ -38,6 +38,9 @@ pub async fn migrate(db: &DatabaseConnection, shards: u16) -> Result<(), Migrate
     }
     let all = db.begin().await?;
     if all.get_database_backend() == DbBackend::Postgres {
+        // A step may read all of a large table, or wait for one that does: no limit that a session has for other work.
+        all.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
+        all.execute_unprepared("SET LOCAL idle_in_transaction_session_timeout = 0").await?;
         // "saga" in ASCII. It is released with the transaction; who waits for it finds everything done.
         all.execute_unprepared("SELECT pg_advisory_xact_lock(1935763297)").await?;
     }

@@ -43,8 +43,18 @@ fn a_bug_is_found_and_its_story_is_made_shorter() {
 
 #[test]
 fn the_table_of_bugs_is_whole() {
-    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/simulation.md")).unwrap();
+    let read = |page| std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../").to_owned() + page).unwrap();
+    let table = read("docs/simulation.md");
     for bug in Bug::ALL {
-        assert!(page.contains(&format!("| `{bug}` | {} |", bug.words())), "docs/simulation.md says nothing of {bug}");
+        assert!(table.contains(&format!("| `{bug}` | {} |", bug.words())), "docs/simulation.md says nothing of {bug}");
+    }
+    let bugs = Bug::ALL.len();
+    let printed = format!("{bugs} bugs, {bugs} found within");
+    for (page, words) in [
+        ("docs/simulation.md", &printed),
+        ("README.md", &printed),
+        ("docs/promises.md", &format!("{bugs} deliberate bugs, each found")),
+    ] {
+        assert!(read(page).contains(words), "{page} counts other than {bugs} bugs");
     }
 }

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The same services as containers, for where the tools are missing and cannot be installed. Same ports, same settings.
+# The same services as containers, for where the tools are missing and cannot be installed. Same ports, the settings of conf/.
 
 docker_setup() { command -v docker >/dev/null && timeout 10 docker info >/dev/null 2>&1; }
 

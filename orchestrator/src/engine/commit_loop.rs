@@ -182,8 +182,8 @@ impl CommitLoop {
 
     pub(super) async fn store_marks(&mut self, at_once: bool) {
         let now = self.parts.clock.now();
-        if self.doubt.is_some() || !self.core.marks_moved() || (!at_once && now.since(self.core.stored_at) < MARKS_IDLE)
-        {
+        let waits = !at_once && now.since(self.core.stored_at) < MARKS_IDLE;
+        if self.doubt.is_some() || waits || !self.core.marks_moved(now) {
             return;
         }
         let mut draft = Draft::new(now);

@@ -61,8 +61,6 @@ pub struct OwnedShard {
     pub untaken: Untaken,
     /// Its live sagas that are found by their ids.
     pub young: BTreeSet<SagaId>,
-    /// From which id on, as it is stored.
-    pub live_from: SagaId,
 }
 
 /// How far the reply partition must be read before overdue timers may fire.

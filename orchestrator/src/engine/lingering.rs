@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use saga_model::ids::ShardId;
 use saga_model::micros::Millis;
 use saga_model::{Micros, SagaId};
+use uuid::Uuid;
 
 use super::core::Core;
 use super::draft::{Draft, Member};
@@ -18,20 +19,21 @@ pub const LINGER_AFTER: Millis = Millis(30_000);
 const AT_ONCE: usize = 1_000;
 
 impl Core {
-    /// Decides which sagas the batch of a draft flags, and returns from which id on each shard has young ones. Where no
-    /// young one is left the stored id stays: one that is too low only costs the next owner time.
+    /// Decides which sagas the batch of a draft flags, and returns from which id on each shard has young ones: above all
+    /// ids where it has none, or the next owner would look through all that others have started since.
     pub(super) fn flag(&self, draft: &Draft, batch: &mut Batch) -> BTreeMap<ShardId, SagaId> {
         let mut from = BTreeMap::new();
         for (shard, owned) in &self.shards {
             let untouched = owned.young.iter().filter(|saga| draft.copy(**saga).is_none());
+            let mut first = SagaId::from(Uuid::max());
             for saga in untouched {
-                let old = self.sagas.get(saga).is_some_and(|live| self.old(live.record.saga.created_at, draft.now));
-                if !old || batch.lingering.len() >= AT_ONCE {
-                    from.insert(*shard, *saga);
+                if !self.outgrown(*saga, draft.now) || batch.lingering.len() >= AT_ONCE {
+                    first = *saga;
                     break;
                 }
                 batch.lingering.push(*saga);
             }
+            from.insert(*shard, first);
         }
         let young = draft.members.iter().filter(|member| lives(member) && !member.lingering);
         for member in young {
@@ -66,6 +68,15 @@ impl Core {
         } else {
             owned.young.insert(saga);
         }
+    }
+
+    /// Whether a saga is to be flagged that nothing happens to.
+    pub(super) fn to_flag(&self, now: Micros) -> bool {
+        self.shards.values().filter_map(|owned| owned.young.first()).any(|saga| self.outgrown(*saga, now))
+    }
+
+    fn outgrown(&self, young: SagaId, now: Micros) -> bool {
+        self.sagas.get(&young).is_some_and(|live| self.old(live.record.saga.created_at, now))
     }
 
     fn old(&self, created_at: Micros, now: Micros) -> bool {

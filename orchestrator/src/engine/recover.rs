@@ -37,7 +37,6 @@ impl Core {
                 barrier: Barrier::None,
                 untaken: Untaken::new(),
                 young: BTreeSet::new(),
-                live_from: grant.live_from,
             },
         );
         let mut known: BTreeMap<SagaId, (SagaRecord, Arc<Definition>)> = BTreeMap::new();
@@ -51,6 +50,7 @@ impl Core {
             let Some(definition) = self.definitions.get(record.origin.definition) else {
                 // The loader has just read all that were ever pinned, and none is ever deleted.
                 tracing::error!(saga.id = %record.saga.id, "A saga of an unknown definition was loaded");
+                self.grown(shard, record.saga.id, found.lingering); // so that the next owner finds it
                 continue;
             };
             known.insert(record.saga.id, (record.clone(), definition.clone()));

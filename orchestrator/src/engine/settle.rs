@@ -55,19 +55,20 @@ impl Core {
                 published: owned.watermark.published(),
                 reply_offset: owned.reply_mark(read.get(shard).copied(), draft.first_passing(*shard)),
                 untaken: owned.untaken.clone(),
-                live_from: live_from.get(shard).copied().unwrap_or(owned.live_from),
+                live_from: live_from[shard], // each shard has one
             })
             .collect();
         batch
     }
 
-    /// Whether marks have moved since they were stored.
-    pub fn marks_moved(&self) -> bool {
-        self.shards.values().any(|owned| {
+    /// Whether there is something to store though no saga changes: marks have moved, or a saga is to be flagged.
+    pub fn marks_moved(&self, now: Micros) -> bool {
+        let moved = self.shards.values().any(|owned| {
             owned.stored.0 != owned.watermark.published()
                 || owned.stored.1 != owned.reply_mark(None, None)
                 || owned.stored.2 != owned.untaken
-        })
+        });
+        moved || self.to_flag(now)
     }
 
     /// Takes note of how far replies were read; of those that changed nothing the store learns it by and by.
@@ -90,7 +91,6 @@ impl Core {
         for update in &batch.shards {
             if let Some(owned) = self.shards.get_mut(&update.shard) {
                 owned.stored = (update.published, update.reply_offset, update.untaken.clone());
-                owned.live_from = update.live_from;
             }
         }
         self.flagged(batch);

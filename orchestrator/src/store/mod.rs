@@ -107,7 +107,7 @@ pub trait Store: Send + Sync + 'static {
 
     // The one write of the engine.
 
-    /// Stores a batch in one transaction: fence, keys, sagas, history, answers, dead letters.
+    /// Stores a batch in one transaction: fence, answers, keys, sagas, flags, history, dead letters.
     async fn commit(&self, batch: &Batch) -> Result<Committed>;
 
     // Reads.

@@ -94,7 +94,7 @@ pub struct Batch {
     pub inserts: Vec<SagaWrite>,
     /// Sagas stored before: their whole new state. What of [`Origin`] they carry is not written again.
     pub updates: Vec<SagaWrite>,
-    /// Live sagas that nothing happens to, and that are lingering from now on. One that is not stored needs no flag.
+    /// Live sagas that nothing happens to, and that are lingering from now on. It is no error if one of them is not stored.
     pub lingering: Vec<SagaId>,
     pub history: Vec<HistoryRow>,
     pub answers: Vec<AdminAnswer>,
@@ -139,8 +139,6 @@ pub struct ShardGrant {
     pub last_seq: u64,
     pub published: u64,
     pub reply_offset: i64,
-    /// See [`ShardUpdate::live_from`].
-    pub live_from: SagaId,
     /// The database's clock at the takeover.
     pub now: Micros,
 }

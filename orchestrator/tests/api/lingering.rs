@@ -5,6 +5,7 @@ use std::time::Duration;
 use orchestrator::engine::LINGER_AFTER;
 use orchestrator::store::Store;
 use saga_model::ids::ShardId;
+use uuid::Uuid;
 
 use crate::support::{Steps, request, success};
 
@@ -38,6 +39,34 @@ async fn what_lives_for_long_is_flagged_by_the_next_commit() {
         assert_eq!(steps.revision(command.saga_id).await, 2, "the next owner knows it");
     }
     assert_eq!(found(&steps).await, [true, true, false], "a flag stays while the saga lives");
+}
+
+#[tokio::test]
+async fn what_lives_for_long_is_flagged_though_nothing_happens() {
+    let mut steps = Steps::new(1).await;
+    drop(steps.started(2).await);
+    steps.idle().await;
+    assert_eq!(found(&steps).await, [false, false]);
+    steps.pass(A_WHILE);
+    steps.idle().await;
+    assert_eq!(found(&steps).await, [true, true]);
+}
+
+#[tokio::test]
+async fn a_shard_without_young_sagas_has_none_to_be_looked_for() {
+    let mut steps = Steps::new(1).await;
+    let commands = steps.started(1).await;
+    let from = |steps: &Steps| steps.store.marks()[0].live_from;
+    assert_eq!(from(&steps), commands[0].saga_id);
+    steps.pass(A_WHILE);
+    steps.idle().await;
+    assert_eq!(from(&steps).uuid(), Uuid::max());
+    // The next one is found by its id again.
+    drop(steps.begin(vec![request("{}")]));
+    steps.turns(10).await;
+    let next = steps.bus.commands().pop().unwrap();
+    assert_eq!(from(&steps), next.saga_id);
+    assert_eq!(found(&steps).await, [true, false]);
 }
 
 #[tokio::test]

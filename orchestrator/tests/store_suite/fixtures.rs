@@ -266,7 +266,7 @@ impl Owner {
                     published: grant.published,
                     reply_offset: grant.reply_offset,
                     untaken: Untaken::new(),
-                    live_from: grant.live_from,
+                    live_from: SagaId::from(Uuid::nil()),
                 },
             );
         }

@@ -1,9 +1,13 @@
 //! From one schema to the next, and back.
 
+use std::str::FromStr;
+
 use migrations::{Migrator, MigratorTrait, SchemaProblem, check, migrate};
 use orchestrator::store::postgres::PostgresStore;
 use orchestrator::store::sqlite;
-use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
+use sea_orm::{ConnectionTrait, DatabaseConnection, SqlxPostgresConnector, Statement};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, Executor, PgConnection};
 
 use crate::stores::{SHARDS, on_empty_database};
 
@@ -78,6 +82,28 @@ async fn live_sagas_are_flagged_in_postgres_once_no_instance_runs() {
         db.execute_unprepared("UPDATE instance SET alive_until = 2").await.unwrap();
         forth_and_back(db).await;
         store.close().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_step_may_take_longer_than_a_statement_otherwise() {
+    on_empty_database(|url| async move {
+        let limited = PgConnectOptions::from_str(&url).unwrap().options([("statement_timeout", "1s")]);
+        let pool = PgPoolOptions::new().connect_with(limited).await.unwrap();
+        let db = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
+        let mut other = PgConnection::connect(&url).await.unwrap();
+        // Another one migrates.
+        other.execute("SELECT pg_advisory_lock(1935763297)").await.unwrap();
+        let migrating = tokio::spawn(async move { migrate(&db, SHARDS).await });
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                     AND wait_event = 'advisory' AND clock_timestamp() - query_start > '1500ms'";
+        while !migrating.is_finished() && sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut other).await.unwrap() == 0
+        {
+        }
+        other.execute("SELECT pg_advisory_unlock(1935763297)").await.unwrap();
+        migrating.await.unwrap().unwrap();
+        other.close().await.unwrap();
     })
     .await;
 }

@@ -3,7 +3,6 @@
 use saga_model::definition::{Blueprint, Policy};
 use saga_model::ids::ShardId;
 use saga_model::{Definition, Micros, SagaId};
-use uuid::Uuid;
 
 use super::{json, number, plain, refused};
 use crate::store::Result;
@@ -28,12 +27,7 @@ pub fn shard_state(row: shard::Model) -> Result<ShardState> {
 }
 
 /// What its new owner gets to know of a shard.
-pub fn grant(
-    shard: ShardId,
-    [epoch, last_seq, published, reply_offset]: [i64; 4],
-    live_from: Uuid,
-    now: Micros,
-) -> Result<ShardGrant> {
+pub fn grant(shard: ShardId, [epoch, last_seq, published, reply_offset]: [i64; 4], now: Micros) -> Result<ShardGrant> {
     let what = format_args!("shard {shard}");
     Ok(ShardGrant {
         shard,
@@ -41,7 +35,6 @@ pub fn grant(
         last_seq: number(what, last_seq)?,
         published: number(what, published)?,
         reply_offset,
-        live_from: SagaId::from(live_from),
         now,
     })
 }

@@ -134,8 +134,8 @@ impl State {
         stored.owner = Some(instance.0.clone());
         stored.epoch += 1;
         stored.lease_until = now.plus(lease.micros());
-        let ShardUpdate { last_seq, published, reply_offset, live_from, .. } = stored.marks;
-        Some(ShardGrant { shard, epoch: stored.epoch, last_seq, published, reply_offset, live_from, now })
+        let ShardUpdate { last_seq, published, reply_offset, .. } = stored.marks;
+        Some(ShardGrant { shard, epoch: stored.epoch, last_seq, published, reply_offset, now })
     }
 
     pub fn free(&mut self, which: impl Fn(&Shard) -> bool) {

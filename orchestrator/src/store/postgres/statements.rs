@@ -33,7 +33,7 @@ pub const TAKE_SHARD: &str = concat!(
     now!(),
     " + $3 WHERE id = $1 AND (owner IS NULL OR owner = $2 OR lease_until <= ",
     now!(),
-    ") RETURNING epoch, last_seq, published, reply_offset, live_from, ",
+    ") RETURNING epoch, last_seq, published, reply_offset, ",
     now!()
 );
 

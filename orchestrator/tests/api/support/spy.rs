@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use orchestrator::store::memory::MemoryStore;
 use orchestrator::store::rows::{
     AdminAnswer, AdminRequest, AuditFilter, Batch, Claim, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow,
-    IdempotencyKey, KeyRecord, LetterPage, LiveSaga, Page, RequestStatus, SagaRecord, ShardGrant, Untaken, Verdict,
+    IdempotencyKey, KeyRecord, LetterPage, LiveSaga, Page, RequestStatus, SagaRecord, ShardGrant, ShardUpdate, Untaken,
+    Verdict,
 };
 use orchestrator::store::{Committed, InstanceId, Membership, Result, Store, StoreError};
 use saga_model::ids::{ShardCount, ShardId};
@@ -46,6 +47,11 @@ const STORED_AND_CUT_OFF: u8 = 1;
 const LOST: u8 = 2;
 
 impl Spy {
+    /// The marks of all shards, as they are stored.
+    pub fn marks(&self) -> Vec<ShardUpdate> {
+        self.inner.marks()
+    }
+
     pub fn new(inner: MemoryStore) -> Self {
         Self {
             inner,
