@@ -31,6 +31,8 @@ impl MigrationTrait for Migration {
         connection.execute_unprepared("UPDATE saga SET lingering = true WHERE active").await?;
         let last = "UPDATE shard SET live_from = (SELECT id FROM saga ORDER BY id DESC LIMIT 1) WHERE EXISTS (SELECT 1 FROM saga)";
         connection.execute_unprepared(last).await?;
+        // Whoever has been frozen for so long that it counts as gone stores nothing any more.
+        connection.execute_unprepared("UPDATE shard SET epoch = epoch + 1, owner = NULL, lease_until = 0").await?;
         manager.drop_index(Index::drop().name("saga_active").table("saga").to_owned()).await
     }
 

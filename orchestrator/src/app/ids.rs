@@ -1,6 +1,7 @@
 //! Ids and secrets at random, from a generator that the system seeds.
 
-use uuid::Uuid;
+use saga_model::Micros;
+use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::engine::Ids;
 
@@ -9,8 +10,10 @@ use crate::engine::Ids;
 pub struct RandomIds;
 
 impl Ids for RandomIds {
-    fn uuid(&self) -> Uuid {
-        Uuid::now_v7()
+    fn uuid(&self, at: Micros) -> Uuid {
+        let micros = at.0.unsigned_abs(); // since 1970
+        let (seconds, rest) = (micros / 1_000_000, (micros % 1_000_000) as u32); // below a million
+        Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, rest * 1_000))
     }
 
     fn secret(&self) -> u128 {

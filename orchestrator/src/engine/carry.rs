@@ -72,14 +72,20 @@ impl CommitLoop {
                 Err(StoreError::OutcomeUnknown(why)) => {
                     tracing::warn!(error = %why, "A commit may or may not be stored; taking the shards again");
                     parts.push(part);
-                    return self.begin_doubt(parts);
+                    return self.begin_doubt(parts.into_iter().flat_map(|part| part.inputs));
                 }
                 Err(error @ StoreError::Unavailable(_)) => {
+                    // One of the rows to be flagged may be locked.
+                    self.core.hold_flags(&batch, draft.now);
                     self.back_off(&mut part, &mut failures, &error).await;
                     parts.push(part);
                     if self.shutdown.is_cancelled() {
                         return self.give_up(parts);
                     }
+                }
+                Err(StoreError::Refused(why)) if self.core.hold_flags(&batch, draft.now) => {
+                    tracing::warn!(error = %why, "A batch is refused; it is tried without flagging what is lingering");
+                    parts.push(part);
                 }
                 Err(StoreError::Refused(why)) => self.split(part, &why, &mut parts),
             }
@@ -89,12 +95,13 @@ impl CommitLoop {
 
     /// Claims and mints the submissions; the withdrawn ones leave.
     fn admit(&self, inputs: &mut Vec<Input>) {
+        let now = self.parts.clock.now();
         inputs.retain_mut(|input| match input {
             Input::Submission(submission) => {
                 if !submission.answer.claim() {
                     return false;
                 }
-                let minted = self.core.mint(submission);
+                let minted = self.core.mint(submission, now);
                 if !minted {
                     submission
                         .answer
@@ -227,8 +234,8 @@ impl CommitLoop {
         parts.push(Part { inputs: super::poison::condemn(tail, why), condemned: true });
     }
 
-    fn begin_doubt(&mut self, parts: Vec<Part>) {
-        let inputs = parts.into_iter().flat_map(|part| part.inputs);
+    /// Takes all shards again, and looks up what became of the submissions among `inputs`.
+    pub(super) fn begin_doubt(&mut self, inputs: impl Iterator<Item = Input>) {
         let owned = self.core.owned();
         self.doubt.begin(inputs, &owned);
         for shard in owned {

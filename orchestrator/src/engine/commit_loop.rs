@@ -18,7 +18,7 @@ use super::meters::Meters;
 use super::settle::ReplyMarks;
 use super::watchers::Watchers;
 use crate::bus::{Ack, AckSink, Bus, NoReplyEnd};
-use crate::store::{Committed, Store};
+use crate::store::{Committed, Store, StoreError};
 
 /// Marks that moved are stored after this many microseconds if no transition takes them along.
 const MARKS_IDLE: i64 = 500_000;
@@ -193,7 +193,13 @@ impl CommitLoop {
             Ok(Committed::FenceLost(lost)) => self.drop_lost(lost),
             // Marks may always be behind; they are stored at the next turn.
             Ok(Committed::KeysTaken(_) | Committed::RequestsWithdrawn(_)) => {}
+            // Nothing else may come for long to find it out. At the end, whoever takes the shards does.
+            Err(StoreError::OutcomeUnknown(why)) if !at_once => {
+                tracing::warn!(error = %why, "Marks may or may not be stored; taking the shards again");
+                self.begin_doubt(std::iter::empty());
+            }
             Err(error) => {
+                self.core.hold_flags(&batch, now);
                 self.core.stored_at = now;
                 tracing::warn!(%error, "Marks could not be stored; trying again");
             }

@@ -20,8 +20,8 @@ use crate::store::rows::{LiveSaga, SagaRecord, Untaken};
 
 /// A source of new ids: random outside, seeded in a simulation.
 pub trait Ids: Send + Sync {
-    /// A new UUIDv7.
-    fn uuid(&self) -> Uuid;
+    /// A new UUIDv7 of that time, which is the database's: the order of ids is that of all instances.
+    fn uuid(&self, at: Micros) -> Uuid;
     /// Sixteen bytes that cannot be guessed.
     fn secret(&self) -> u128;
 }
@@ -41,6 +41,8 @@ pub struct Core {
     pub(super) stored_at: Micros,
     /// See [`super::lingering::LINGER_AFTER`].
     pub(super) linger_after: Millis,
+    /// Until when nothing is flagged, since a commit that flagged something was not stored.
+    pub(super) flags_held_until: Micros,
 }
 
 /// A shard that this instance owns.
@@ -56,6 +58,8 @@ pub struct OwnedShard {
     pub passing: BTreeSet<i64>,
     /// The marks as they are stored.
     pub stored: (u64, i64, Untaken),
+    /// From which id on the store says that it has young ones.
+    pub live_from: SagaId,
     pub barrier: Barrier,
     /// Per command topic, since when commands wait for a worker, as the last look at the broker told.
     pub untaken: Untaken,
@@ -117,6 +121,7 @@ impl Core {
             taken: TakenTracker::default(),
             stored_at: now,
             linger_after,
+            flags_held_until: now,
         }
     }
 

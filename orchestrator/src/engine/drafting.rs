@@ -33,7 +33,7 @@ impl Core {
     }
 
     /// Gives ids to submissions that have none in a shard of ours. `false` if there is no such shard.
-    pub fn mint(&self, submission: &mut Submission) -> bool {
+    pub fn mint(&self, submission: &mut Submission, now: Micros) -> bool {
         if submission.minted.is_some_and(|(id, _)| self.shards.contains_key(&self.shard_of(id))) {
             return true;
         }
@@ -41,7 +41,7 @@ impl Core {
             return false;
         }
         loop {
-            let id = SagaId::from(self.ids.uuid());
+            let id = SagaId::from(self.ids.uuid(now));
             if self.shards.contains_key(&self.shard_of(id)) {
                 submission.minted = Some((id, saga_model::state::Secret(self.ids.secret())));
                 return true;
@@ -91,7 +91,7 @@ impl Core {
         }
         let message = match &input.reading {
             Ok(message) => message,
-            Err(why) => return draft.dead_letter(self.ids.uuid(), input, why.clone()),
+            Err(why) => return draft.dead_letter(self.ids.uuid(draft.now), input, why.clone()),
         };
         let to = self.shard_of(message.saga_id);
         if to != input.shard {
@@ -100,11 +100,15 @@ impl Core {
         }
         let Some((record, definition, shard)) = self.find(draft, message.saga_id, loaded) else {
             let why = Unreadable::new(DeadLetterCode::UnknownSaga, format!("there is no saga {}", message.saga_id));
-            return draft.dead_letter(self.ids.uuid(), input, why);
+            return draft.dead_letter(self.ids.uuid(draft.now), input, why);
         };
         let Some(step) = definition.find(&message.step) else {
             let detail = format!("{} has no step {:?}", definition.name(), message.step);
-            return draft.dead_letter(self.ids.uuid(), input, Unreadable::new(DeadLetterCode::UnknownStep, detail));
+            return draft.dead_letter(
+                self.ids.uuid(draft.now),
+                input,
+                Unreadable::new(DeadLetterCode::UnknownStep, detail),
+            );
         };
         if !draft.known_steps.contains(&message.step) {
             draft.known_steps.insert(message.step.clone());
@@ -124,9 +128,9 @@ impl Core {
         let judged = judge(Some(&record), &definition, &event, &Actor::Worker, draft.now);
         match self.note(draft, &record, &definition, shard, judged) {
             Noted::Done | Noted::Refused(_) => {}
-            Noted::Foreign(foreign) => draft.dead_letter(self.ids.uuid(), input, describe(foreign)),
+            Noted::Foreign(foreign) => draft.dead_letter(self.ids.uuid(draft.now), input, describe(foreign)),
             Noted::Broken(said) => {
-                draft.dead_letter(self.ids.uuid(), input, Unreadable::new(DeadLetterCode::EngineError, said));
+                draft.dead_letter(self.ids.uuid(draft.now), input, Unreadable::new(DeadLetterCode::EngineError, said));
             }
         }
     }

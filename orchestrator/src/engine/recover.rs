@@ -35,6 +35,7 @@ impl Core {
                 passing: BTreeSet::new(),
                 stored: (grant.published, grant.reply_offset, Untaken::new()),
                 barrier: Barrier::None,
+                live_from: grant.live_from,
                 untaken: Untaken::new(),
                 young: BTreeSet::new(),
             },

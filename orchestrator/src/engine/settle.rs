@@ -23,7 +23,7 @@ impl Core {
         batch.history.reserve_exact(draft.members.iter().map(|member| member.transitions.len()).sum());
         let mut next: BTreeMap<ShardId, u64> =
             self.shards.iter().map(|(shard, owned)| (*shard, owned.last_seq)).collect();
-        let now = draft.now;
+        let live_from = self.flag(draft, &mut batch);
         for member in &mut draft.members {
             let last = next.entry(member.shard).or_default();
             member.first_seq = *last + 1;
@@ -37,14 +37,12 @@ impl Core {
                     row,
                 });
             }
-            member.lingering = self.lingers(member, now);
             let write = SagaWrite { lingering: member.lingering, ..SagaWrite::of(&member.record, &member.definition) };
             if member.submission.is_some() { &mut batch.inserts } else { &mut batch.updates }.push(write);
         }
         draft.keys.sort_by(|(_, a), (_, b)| a.key.cmp(&b.key));
         batch.keys = draft.keys.iter().map(|(_, key)| key.clone()).collect();
         batch.dead_letters = draft.dead_letters.iter().map(|(_, letter)| letter.clone()).collect();
-        let live_from = self.flag(draft, &mut batch);
         batch.shards = self
             .shards
             .iter()
@@ -56,6 +54,7 @@ impl Core {
                 reply_offset: owned.reply_mark(read.get(shard).copied(), draft.first_passing(*shard)),
                 untaken: owned.untaken.clone(),
                 live_from: live_from[shard], // each shard has one
+                live_from_before: owned.live_from,
             })
             .collect();
         batch
@@ -91,6 +90,7 @@ impl Core {
         for update in &batch.shards {
             if let Some(owned) = self.shards.get_mut(&update.shard) {
                 owned.stored = (update.published, update.reply_offset, update.untaken.clone());
+                owned.live_from = update.live_from;
             }
         }
         self.flagged(batch);

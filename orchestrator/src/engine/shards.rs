@@ -76,8 +76,7 @@ impl Keeper {
             self.retake_doubtful(&doubtful).await?;
             return Ok(false);
         }
-        let membership = self.store.heartbeat(&self.instance, self.lease).await?;
-        self.clock.observe(membership.now);
+        let membership = self.beat().await?;
         self.definitions.refresh(self.store.as_ref()).await?;
         let owned: BTreeSet<ShardId> = self.watchers.owned().into_iter().collect();
         let plan = plan(&membership, &self.instance, &owned);
@@ -88,11 +87,11 @@ impl Keeper {
             tracing::info!(%shard, "Shard given back: it was taken and could not be loaded");
             self.store.release_shard(*shard, *epoch).await?;
         }
+        let mut grants = Vec::new();
         for shard in &plan.take {
-            if let Some(grant) = self.store.take_shard(*shard, &self.instance, self.lease).await? {
-                self.load(grant).await?;
-            }
+            grants.extend(self.store.take_shard(*shard, &self.instance, self.lease).await?);
         }
+        self.load_all(grants).await?;
         Ok(plan.take.is_empty() && plan.release.is_empty() && plan.give_back.is_empty())
     }
 
@@ -104,10 +103,32 @@ impl Keeper {
             grants.extend(self.store.take_shard(*shard, &self.instance, self.lease).await?);
         }
         self.inbox.control(Control::Retaken);
+        self.load_all(grants).await
+    }
+
+    async fn beat(&self) -> Result<Membership> {
+        let membership = self.store.heartbeat(&self.instance, self.lease).await?;
+        self.clock.observe(membership.now);
+        Ok(membership)
+    }
+
+    /// Loads shards. One that cannot be loaded, which the next round takes again, keeps no other waiting; and the leases
+    /// of all are kept meanwhile.
+    async fn load_all(&self, grants: Vec<ShardGrant>) -> Result<()> {
+        let mut failed = None;
+        let mut beaten_at = self.clock.now();
         for grant in grants {
-            self.load(grant).await?;
+            if self.clock.now().since(beaten_at) > self.lease.micros() / 3 {
+                self.beat().await?;
+                beaten_at = self.clock.now();
+            }
+            let shard = grant.shard;
+            if let Err(error) = self.load(grant).await {
+                tracing::warn!(%shard, %error, "A shard that was taken cannot be loaded; trying again");
+                failed = Some(error);
+            }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     async fn release(&self, shard: ShardId) -> Result<()> {
@@ -125,12 +146,12 @@ impl Keeper {
     async fn load(&self, grant: ShardGrant) -> Result<()> {
         let shard = grant.shard;
         let mut live: Vec<LiveSaga> = Vec::new();
+        let mut after = None;
         loop {
-            let after = live.last().map(|live| live.record.saga.id);
             let page = self.store.live_sagas(shard, after, PAGE).await?;
-            let last = page.len() < PAGE;
-            live.extend(page);
-            if last {
+            live.extend(page.sagas);
+            after = page.next;
+            if after.is_none() {
                 break;
             }
         }

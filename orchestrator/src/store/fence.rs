@@ -5,10 +5,12 @@
 //! not an error. The right epoch with another last row means that what is stored is not what its owner believes: a
 //! commit that it took for stored is not, or the other way round. Nothing of the batch is to blame, and nothing is
 //! stored, so that there is no gap, for which readers of the rows would wait for ever; the owner has to load the shard
-//! anew.
+//! anew. The same is seen of a commit without rows that flagged a saga as lingering, by `live_from`, which every such
+//! commit moves: who believes in a flag that is not stored would lose the saga.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use saga_model::SagaId;
 use saga_model::ids::ShardId;
 use uuid::Uuid;
 
@@ -21,6 +23,7 @@ pub struct Mark {
     pub shard: ShardId,
     pub epoch: u64,
     pub last_seq: u64,
+    pub live_from: SagaId,
 }
 
 fn refused<T>(why: String) -> Result<T> {
@@ -69,11 +72,12 @@ pub fn expected(batch: &Batch) -> Result<Vec<Mark>> {
     for update in &batch.shards {
         let numbers = &rows[&update.shard];
         let count = numbers.len() as u64;
+        let (shard, epoch, live_from) = (update.shard, update.epoch, update.live_from_before);
         let last_seq = update.last_seq.checked_sub(count);
         match (last_seq, numbers.first(), numbers.last()) {
-            (Some(last_seq), None, None) => marks.push(Mark { shard: update.shard, epoch: update.epoch, last_seq }),
+            (Some(last_seq), None, None) => marks.push(Mark { shard, epoch, last_seq, live_from }),
             (Some(last_seq), Some(first), Some(last)) if *first == last_seq + 1 && *last == update.last_seq => {
-                marks.push(Mark { shard: update.shard, epoch: update.epoch, last_seq });
+                marks.push(Mark { shard, epoch, last_seq, live_from });
             }
             (Some(_) | None, _, _) => {
                 let last = update.last_seq;
@@ -88,7 +92,7 @@ pub fn expected(batch: &Batch) -> Result<Vec<Mark>> {
 /// Compares what a batch expects with the marks that are stored: `None` if the batch may go on.
 ///
 /// # Errors
-/// [`StoreError::OutcomeUnknown`] if a shard's rows do not end where its owner believes.
+/// [`StoreError::OutcomeUnknown`] if a shard's rows do not end where its owner believes, or its young sagas begin elsewhere.
 pub fn judge(expected: &[Mark], stored: &[Mark]) -> Result<Option<Committed>> {
     let stored: BTreeMap<ShardId, Mark> = stored.iter().map(|mark| (mark.shard, *mark)).collect();
     let lost: Vec<ShardId> = expected
@@ -100,11 +104,17 @@ pub fn judge(expected: &[Mark], stored: &[Mark]) -> Result<Option<Committed>> {
         return Ok(Some(Committed::FenceLost(lost)));
     }
     for mark in expected {
-        let stored = stored[&mark.shard].last_seq;
-        if stored != mark.last_seq {
+        let stored = stored[&mark.shard];
+        if stored.last_seq != mark.last_seq {
             return Err(StoreError::OutcomeUnknown(format!(
-                "the last history row of shard {} is number {stored}, not {}",
-                mark.shard, mark.last_seq
+                "the last history row of shard {} is number {}, not {}",
+                mark.shard, stored.last_seq, mark.last_seq
+            )));
+        }
+        if stored.live_from != mark.live_from {
+            return Err(StoreError::OutcomeUnknown(format!(
+                "the young sagas of shard {} are stored as those from {} on, not {}",
+                mark.shard, stored.live_from, mark.live_from
             )));
         }
     }

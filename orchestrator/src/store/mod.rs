@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use rows::{
     AdminAnswer, AdminRequest, AuditFilter, Batch, Claim, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow,
-    IdempotencyKey, KeyRecord, LetterPage, LiveSaga, Page, SagaRecord, ShardGrant, ShardState, Verdict,
+    IdempotencyKey, KeyRecord, LetterPage, LivePage, Page, SagaRecord, ShardGrant, ShardState, Verdict,
 };
 
 /// What became of a batch. Unless it is [`Committed::All`], nothing of it is stored.
@@ -99,9 +99,9 @@ pub trait Store: Send + Sync + 'static {
 
     // Recovery.
 
-    /// The live sagas of a shard with an id above `after`, in order of id, at most `limit`: those that are lingering, and
-    /// those with an id from the shard's `live_from` on.
-    async fn live_sagas(&self, shard: ShardId, after: Option<SagaId>, limit: usize) -> Result<Vec<LiveSaga>>;
+    /// The live sagas of a shard with an id above `after`, at most `limit`: those that are lingering, and those with an
+    /// id from the shard's `live_from` on.
+    async fn live_sagas(&self, shard: ShardId, after: Option<SagaId>, limit: usize) -> Result<LivePage>;
     /// History rows of a shard with a `shard_seq` above `after`, in order, at most `limit`.
     async fn rows_after(&self, shard: ShardId, after: u64, limit: usize) -> Result<Vec<HistoryRow>>;
 

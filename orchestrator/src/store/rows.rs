@@ -50,6 +50,14 @@ pub struct SagaWrite {
     pub lingering: bool,
 }
 
+/// Live sagas in order of id. There may be none and more on the next page.
+#[derive(Debug, Clone)]
+pub struct LivePage {
+    pub sagas: Vec<LiveSaga>,
+    /// The id after which to go on; none if this is the last page.
+    pub next: Option<SagaId>,
+}
+
 /// A live saga as recovery finds it.
 #[derive(Debug, Clone)]
 pub struct LiveSaga {
@@ -117,6 +125,8 @@ pub struct ShardUpdate {
     pub untaken: Untaken,
     /// Of the sagas with a lower id none lives but those that are lingering.
     pub live_from: SagaId,
+    /// What it was before: a part of the fence.
+    pub live_from_before: SagaId,
 }
 
 /// Per command topic: commands of this shard sent at or after that time have not been taken by any worker.
@@ -139,6 +149,8 @@ pub struct ShardGrant {
     pub last_seq: u64,
     pub published: u64,
     pub reply_offset: i64,
+    /// See [`ShardUpdate::live_from`].
+    pub live_from: SagaId,
     /// The database's clock at the takeover.
     pub now: Micros,
 }

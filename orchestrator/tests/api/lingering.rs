@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use orchestrator::engine::LINGER_AFTER;
-use orchestrator::store::Store;
+use orchestrator::store::{Store, StoreError};
 use saga_model::ids::ShardId;
 use uuid::Uuid;
 
@@ -14,7 +14,7 @@ const A_WHILE: Duration = Duration::from_millis(LINGER_AFTER.0 + 1);
 /// The live sagas that a takeover finds, in order of id, and whether by their flags.
 async fn found(steps: &Steps) -> Vec<bool> {
     let live = steps.store.live_sagas(ShardId(0), None, 10).await.unwrap();
-    live.iter().map(|live| live.lingering).collect()
+    live.sagas.iter().map(|live| live.lingering).collect()
 }
 
 #[tokio::test]
@@ -67,6 +67,77 @@ async fn a_shard_without_young_sagas_has_none_to_be_looked_for() {
     let next = steps.bus.commands().pop().unwrap();
     assert_eq!(from(&steps), next.saga_id);
     assert_eq!(found(&steps).await, [true, false]);
+}
+
+#[tokio::test]
+async fn many_that_grow_old_at_once_are_flagged_by_and_by() {
+    let mut steps = Steps::new(4).await;
+    drop(steps.started(1_500).await);
+    steps.pass(A_WHILE);
+    let flagged = async |steps: &Steps| {
+        let mut flagged = 0;
+        for shard in 0..4 {
+            let live = steps.store.live_sagas(ShardId(shard), None, 1_500).await.unwrap();
+            flagged += live.sagas.iter().filter(|live| live.lingering).count();
+        }
+        flagged
+    };
+    steps.idle().await;
+    assert_eq!((flagged(&steps).await, steps.store.lost()), (1_000, None));
+    steps.idle().await;
+    assert_eq!((flagged(&steps).await, steps.store.lost()), (1_500, None));
+}
+
+#[tokio::test]
+async fn a_flag_that_a_failover_has_lost_is_set_again() {
+    let mut steps = Steps::new(1).await;
+    let first = steps.started(2).await;
+    steps.pass(A_WHILE);
+    steps.store.lose_flags();
+    steps.idle().await;
+    assert!(!steps.store.loses_flags(), "it has happened");
+    drop(steps.begin(vec![request("{}")]));
+    steps.turns(10).await;
+    assert_eq!(steps.owned(), [], "what is stored is not what was believed");
+    steps.keep_leases().await;
+    steps.idle().await;
+    assert_eq!(found(&steps).await, [true, true, false]);
+    steps.read(0, vec![success(&first[0])]).await;
+    steps.turn().await;
+    assert_eq!(steps.revision(first[0].saga_id).await, 2);
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_flagged_keeps_no_other_waiting() {
+    let mut steps = Steps::new(1).await;
+    let sagas = steps.started(2).await;
+    let bad = sagas[0].saga_id;
+    steps.store.judge(move |batch| {
+        if batch.lingering.contains(&bad) {
+            return Err(StoreError::Refused("invalid page in block 7 of relation saga".to_owned()));
+        }
+        Ok(())
+    });
+    steps.pass(A_WHILE);
+    steps.read(0, vec![success(&sagas[1])]).await;
+    drop(steps.begin(vec![request("{}")]));
+    steps.turns(10).await;
+    assert_eq!(steps.revision(sagas[1].saga_id).await, 2);
+    assert_eq!(found(&steps).await, [false, false, false]);
+    // It is tried again by and by, and succeeds once it can.
+    steps.store.judge(|_| Ok(()));
+    steps.pass(2 * A_WHILE);
+    steps.idle().await;
+    assert_eq!(found(&steps).await, [true, true, true]);
+}
+
+#[tokio::test]
+async fn a_shard_that_cannot_be_loaded_keeps_no_other_waiting() {
+    let mut steps = Steps::new(4).await;
+    drop(steps.started(8).await);
+    steps.store.unloadable();
+    let steps = steps.another_tries().await;
+    assert_eq!(steps.owned(), [ShardId(1), ShardId(2), ShardId(3)]);
 }
 
 #[tokio::test]

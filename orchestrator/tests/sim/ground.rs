@@ -92,8 +92,8 @@ impl Ground {
 pub struct SeededIds(pub Arc<Ground>);
 
 impl Ids for SeededIds {
-    fn uuid(&self) -> Uuid {
-        let millis = (self.0.now().0 / 1_000).unsigned_abs();
+    fn uuid(&self, at: Micros) -> Uuid {
+        let millis = (at.0 / 1_000).unsigned_abs();
         let random = self.0.chance().rng.u128(..);
         Uuid::from_u128(u128::from(millis) << 80 | 7 << 76 | (random & 0xFFF) << 64 | 2 << 62 | random >> 66)
     }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use orchestrator::store::memory::MemoryStore;
 use orchestrator::store::rows::{
     AdminAnswer, AdminRequest, AuditFilter, Batch, Claim, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow,
-    IdempotencyKey, KeyRecord, LetterPage, LiveSaga, Page, SagaRecord, ShardGrant, Untaken, Verdict,
+    IdempotencyKey, KeyRecord, LetterPage, LivePage, Page, SagaRecord, ShardGrant, Untaken, Verdict,
 };
 use orchestrator::store::{Committed, InstanceId, Membership, Result, Store, StoreError};
 use saga_model::ids::{ShardCount, ShardId};
@@ -142,14 +142,14 @@ impl Store for SimStore {
         self.memory().leave(instance).await
     }
 
-    async fn live_sagas(&self, shard: ShardId, after: Option<SagaId>, limit: usize) -> Result<Vec<LiveSaga>> {
+    async fn live_sagas(&self, shard: ShardId, after: Option<SagaId>, limit: usize) -> Result<LivePage> {
         self.query().await?;
         let mut live = self.memory().live_sagas(shard, after, limit).await?;
         if self.ground.has(Bug::RecoveryForgetsSaga) {
-            live.pop();
+            live.sagas.pop();
         }
         if self.ground.has(Bug::RecoveryLoadsOldState) {
-            live.iter_mut().for_each(|live| self.ground.oracle().as_it_was(&mut live.record));
+            live.sagas.iter_mut().for_each(|live| self.ground.oracle().as_it_was(&mut live.record));
         }
         Ok(live)
     }

@@ -219,7 +219,9 @@ pub async fn rows_of_a_shard_have_no_gap(store: AnyStore) {
         assert!(matches!(owner.commit(&bad).await, Err(StoreError::Refused(_))), "{bad:?}");
     }
     // It is in order in itself; what is stored is not what its owner believes.
-    for elsewhere in [skipping, repeating] {
+    let mut moved = good.clone();
+    moved.shards[0].live_from_before = id_in(ZERO);
+    for elsewhere in [skipping, repeating, moved] {
         assert!(matches!(owner.commit(&elsewhere).await, Err(StoreError::OutcomeUnknown(_))), "{elsewhere:?}");
     }
     // A row of a saga that stands already, under a new number of the shard.

@@ -266,7 +266,8 @@ impl Owner {
                     published: grant.published,
                     reply_offset: grant.reply_offset,
                     untaken: Untaken::new(),
-                    live_from: SagaId::from(Uuid::nil()),
+                    live_from: grant.live_from,
+                    live_from_before: grant.live_from,
                 },
             );
         }
@@ -312,7 +313,12 @@ impl Owner {
     pub async fn commit(&mut self, batch: &Batch) -> Result<Committed> {
         let committed = self.store.commit(batch).await?;
         if committed == Committed::All {
-            self.marks.extend(batch.shards.iter().map(|update| (update.shard, update.clone())));
+            self.marks.extend(
+                batch
+                    .shards
+                    .iter()
+                    .map(|update| (update.shard, ShardUpdate { live_from_before: update.live_from, ..update.clone() })),
+            );
         }
         Ok(committed)
     }

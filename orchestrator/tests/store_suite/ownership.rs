@@ -121,6 +121,8 @@ pub async fn marks_go_to_the_next_owner(store: AnyStore) {
     let mut batch = owner.holding(ZERO);
     batch.shards[0].published = 1;
     batch.shards[0].reply_offset = 77;
+    let young = id_in(ZERO);
+    batch.shards[0].live_from = young;
     batch.shards[0].untaken = [("payment.commands".to_owned(), Micros(12)), ("x".to_owned(), Micros(-1))].into();
     assert_eq!(owner.commit(&batch).await.unwrap(), Committed::All);
     assert_eq!(store.untaken(ZERO).await.unwrap(), batch.shards[0].untaken);
@@ -129,4 +131,5 @@ pub async fn marks_go_to_the_next_owner(store: AnyStore) {
     let grant = take(&store, ZERO, "b").await.unwrap();
     let marks = (grant.epoch, grant.last_seq, grant.published, grant.reply_offset);
     assert_eq!(marks, (2, 2, 1, 77));
+    assert_eq!(grant.live_from, young);
 }

@@ -210,7 +210,7 @@ async fn the_engine_has_connections_that_no_request_takes() {
         tokio::time::timeout(Duration::from_secs(60), all_wait).await.expect("each of them has a connection");
         assert!(store.heartbeat(&instance("a"), LONG).await.is_ok());
         assert_eq!(store.sagas(&[write.record.saga.id]).await.unwrap().len(), 1);
-        assert_eq!(store.live_sagas(ZERO, None, 10).await.unwrap().len(), 1);
+        assert_eq!(store.live_sagas(ZERO, None, 10).await.unwrap().sagas.len(), 1);
         assert_eq!(store.rows_after(ZERO, 0, 10).await.unwrap().len(), 1);
         assert!(store.pending_requests(&[ZERO]).await.unwrap().is_empty());
         lock.rollback().await.unwrap();
@@ -277,6 +277,36 @@ async fn what_a_batch_changes_is_looked_up_however_small_the_table_is() {
                 ["Index Cond: (id = u.id)", "Index Cond: (id = f.id)"].iter().all(|how| updates.contains(how));
             assert!(by_index && !updates.contains("Join Filter"), "{rows}: {plan}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_takeover_looks_at_so_many_sagas_at_once_and_no_more() {
+    on_database(|url| async move {
+        let store: AnyStore = Arc::new(PostgresStore::open(&url).unwrap());
+        let mut owner = Owner::of_all(&store).await;
+        let mut session = PgConnection::connect(&url).await.unwrap();
+        let ended =
+            "INSERT INTO saga (id, slot, definition_id, input, state, status, order_status, active, held, revision,
+                created_at, updated_at, traceparent)
+            SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 0, 1, '{}', '{}', 'COMPLETED',
+                'CONFIRMED', false, false, 1, 1, 1, ''
+            FROM generate_series(1, 120000) n";
+        session.execute(ended).await.unwrap();
+        let write = saga(id_in(ZERO));
+        owner.started(&write).await;
+        let (mut pages, mut found, mut after) = (0, Vec::new(), None);
+        loop {
+            let page = store.live_sagas(ZERO, after, 10).await.unwrap();
+            pages += 1;
+            found.extend(page.sagas.iter().map(|live| live.record.saga.id));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!((pages, found), (3, vec![write.record.saga.id]));
     })
     .await;
 }

@@ -6,7 +6,7 @@ use saga_model::SagaId;
 use saga_model::ids::ShardId;
 use uuid::Uuid;
 
-use crate::fixtures::{LONG, Owner, crowded, ended, id_in, instance, key, reserved, saga};
+use crate::fixtures::{Owner, crowded, ended, id_in, key, reserved, saga};
 use crate::stores::AnyStore;
 
 const ZERO: ShardId = ShardId(0);
@@ -31,17 +31,19 @@ pub async fn live_sagas_come_page_by_page(store: AnyStore) {
     let expected: Vec<SagaId> =
         (0..20).filter(|i| i % 4 != 0 && (i + 4) % 5 != 0).map(|i: usize| sagas[i].record.saga.id).collect();
     let mut found = Vec::new();
+    let mut after = None;
     loop {
-        let page = store.live_sagas(ZERO, found.last().copied(), 3).await.unwrap();
-        assert!(page.len() <= 3);
-        if page.is_empty() {
+        let page = store.live_sagas(ZERO, after, 3).await.unwrap();
+        assert!(page.sagas.len() <= 3);
+        found.extend(page.sagas.iter().map(|live| live.record.saga.id));
+        after = page.next;
+        if after.is_none() {
             break;
         }
-        found.extend(page.iter().map(|live| live.record.saga.id));
     }
     assert_eq!(found, expected);
-    assert_eq!(store.live_sagas(ONE, None, usize::MAX).await.unwrap().len(), 4);
-    assert!(store.live_sagas(ShardId(2), None, 10).await.unwrap().is_empty());
+    assert_eq!(store.live_sagas(ONE, None, usize::MAX).await.unwrap().sagas.len(), 4);
+    assert!(store.live_sagas(ShardId(2), None, 10).await.unwrap().sagas.is_empty());
 }
 
 pub async fn live_sagas_are_found_by_id_or_flag(store: AnyStore) {
@@ -51,7 +53,7 @@ pub async fn live_sagas_are_found_by_id_or_flag(store: AnyStore) {
     let id = |i: usize| sagas[i].record.saga.id;
     let found = async || {
         let live = store.live_sagas(ZERO, None, 10).await.unwrap();
-        live.iter().map(|live| (live.record.saga.id, live.lingering)).collect::<Vec<_>>()
+        live.sagas.iter().map(|live| (live.record.saga.id, live.lingering)).collect::<Vec<_>>()
     };
     let mut batch = owner.holding(ZERO);
     batch.shards[0].live_from = id(2);
@@ -69,7 +71,7 @@ pub async fn live_sagas_are_found_by_id_or_flag(store: AnyStore) {
     assert_eq!(owner.commit(&batch).await.unwrap(), Committed::All);
     assert_eq!(found().await, [(id(0), true), (id(2), true), (id(4), true)]);
     let page = store.live_sagas(ZERO, Some(id(0)), 1).await.unwrap();
-    assert_eq!(page.iter().map(|live| live.record.saga.id).collect::<Vec<_>>(), [id(2)]);
+    assert_eq!(page.sagas.iter().map(|live| live.record.saga.id).collect::<Vec<_>>(), [id(2)]);
 
     // It has ended, and the flag is gone with it.
     let mut batch = owner.holding(ZERO);

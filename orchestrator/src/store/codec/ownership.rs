@@ -3,6 +3,7 @@
 use saga_model::definition::{Blueprint, Policy};
 use saga_model::ids::ShardId;
 use saga_model::{Definition, Micros, SagaId};
+use uuid::Uuid;
 
 use super::{json, number, plain, refused};
 use crate::store::Result;
@@ -27,7 +28,12 @@ pub fn shard_state(row: shard::Model) -> Result<ShardState> {
 }
 
 /// What its new owner gets to know of a shard.
-pub fn grant(shard: ShardId, [epoch, last_seq, published, reply_offset]: [i64; 4], now: Micros) -> Result<ShardGrant> {
+pub fn grant(
+    shard: ShardId,
+    [epoch, last_seq, published, reply_offset]: [i64; 4],
+    live_from: Uuid,
+    now: Micros,
+) -> Result<ShardGrant> {
     let what = format_args!("shard {shard}");
     Ok(ShardGrant {
         shard,
@@ -35,6 +41,7 @@ pub fn grant(shard: ShardId, [epoch, last_seq, published, reply_offset]: [i64; 4
         last_seq: number(what, last_seq)?,
         published: number(what, published)?,
         reply_offset,
+        live_from: SagaId::from(live_from),
         now,
     })
 }
@@ -46,6 +53,7 @@ pub fn mark(row: &shard::Model) -> Result<Mark> {
         shard: ShardId(number(what, row.id)?),
         epoch: number(what, row.epoch)?,
         last_seq: number(what, row.last_seq)?,
+        live_from: SagaId::from(row.live_from),
     })
 }
 

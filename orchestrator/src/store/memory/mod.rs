@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 use super::rows::{
     AdminAnswer, AdminRequest, AuditFilter, Batch, Claim, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow,
-    IdempotencyKey, KeyRecord, LetterPage, LiveSaga, Page, RequestStatus, SagaRecord, ShardGrant, ShardUpdate, Untaken,
-    Verdict,
+    IdempotencyKey, KeyRecord, LetterPage, LivePage, LiveSaga, Page, RequestStatus, SagaRecord, ShardGrant,
+    ShardUpdate, Untaken, Verdict,
 };
 use super::{Committed, InstanceId, Membership, Result, Store};
 use state::State;
@@ -98,7 +98,7 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn live_sagas(&self, shard: ShardId, after: Option<SagaId>, limit: usize) -> Result<Vec<LiveSaga>> {
+    async fn live_sagas(&self, shard: ShardId, after: Option<SagaId>, limit: usize) -> Result<LivePage> {
         let state = self.lock();
         let live = state.sagas.values().filter(|write| {
             let saga = &write.record.saga;
@@ -106,7 +106,9 @@ impl Store for MemoryStore {
             ours && !saga.phase.is_final() && state.finds(write, self.shards)
         });
         let live = live.map(|write| LiveSaga { record: write.record.clone(), lingering: write.lingering });
-        Ok(live.take(limit).collect())
+        let sagas: Vec<LiveSaga> = live.take(limit).collect();
+        let next = sagas.last().filter(|_| sagas.len() == limit).map(|live| live.record.saga.id);
+        Ok(LivePage { sagas, next })
     }
 
     async fn rows_after(&self, shard: ShardId, after: u64, limit: usize) -> Result<Vec<HistoryRow>> {

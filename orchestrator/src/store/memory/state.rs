@@ -62,6 +62,7 @@ impl State {
                 reply_offset: 0,
                 untaken: Untaken::new(),
                 live_from: SagaId::from(Uuid::nil()),
+                live_from_before: SagaId::from(Uuid::nil()),
             },
         };
         Self {
@@ -134,8 +135,8 @@ impl State {
         stored.owner = Some(instance.0.clone());
         stored.epoch += 1;
         stored.lease_until = now.plus(lease.micros());
-        let ShardUpdate { last_seq, published, reply_offset, .. } = stored.marks;
-        Some(ShardGrant { shard, epoch: stored.epoch, last_seq, published, reply_offset, now })
+        let ShardUpdate { last_seq, published, reply_offset, live_from, .. } = stored.marks;
+        Some(ShardGrant { shard, epoch: stored.epoch, last_seq, published, reply_offset, live_from, now })
     }
 
     pub fn free(&mut self, which: impl Fn(&Shard) -> bool) {
@@ -155,7 +156,12 @@ impl State {
 
     pub fn commit(&mut self, batch: &Batch) -> Result<Committed> {
         let expected = fence::expected(batch)?;
-        let mark = |stored: &Shard| Mark { shard: stored.shard, epoch: stored.epoch, last_seq: stored.marks.last_seq };
+        let mark = |stored: &Shard| Mark {
+            shard: stored.shard,
+            epoch: stored.epoch,
+            last_seq: stored.marks.last_seq,
+            live_from: stored.marks.live_from,
+        };
         let stored: Vec<Mark> = self.shards.values().map(mark).collect();
         if let Some(lost) = fence::judge(&expected, &stored)? {
             return Ok(lost);

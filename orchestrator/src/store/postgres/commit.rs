@@ -162,14 +162,16 @@ async fn decide(
     let callers: Vec<String> = row.try_get::<Option<_>, _>(4)?.unwrap_or_default();
     let paths: Vec<String> = row.try_get::<Option<_>, _>(5)?.unwrap_or_default();
     let keys: Vec<String> = row.try_get::<Option<_>, _>(6)?.unwrap_or_default();
-    let mark = |((id, epoch), last_seq): ((i16, i64), i64)| Mark {
+    let live_from: Vec<Uuid> = row.try_get::<Option<_>, _>(7)?.unwrap_or_default();
+    let mark = |(((id, epoch), last_seq), live_from): (((i16, i64), i64), Uuid)| Mark {
         // The table's own checks keep these above zero.
         shard: ShardId(id.unsigned_abs()),
         epoch: epoch.unsigned_abs(),
         last_seq: last_seq.unsigned_abs(),
+        live_from: live_from.into(),
     };
     Ok(Found {
-        shards: ids.into_iter().zip(epochs).zip(last_seqs).map(mark).collect(),
+        shards: ids.into_iter().zip(epochs).zip(last_seqs).zip(live_from).map(mark).collect(),
         answered: row.try_get::<Option<_>, _>(3)?.unwrap_or_default(),
         keys: callers
             .into_iter()

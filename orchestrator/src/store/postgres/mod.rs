@@ -26,7 +26,7 @@ pub use self::statements::STORE;
 use super::codec;
 use super::rows::{
     AdminAnswer, AdminRequest, AuditFilter, Batch, Claim, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow,
-    IdempotencyKey, KeyRecord, LetterPage, LiveSaga, Page, SagaRecord, ShardGrant, Untaken, Verdict,
+    IdempotencyKey, KeyRecord, LetterPage, LivePage, Page, SagaRecord, ShardGrant, Untaken, Verdict,
 };
 use super::sql::transaction::{self, End};
 use super::sql::writes::LastWrites;
@@ -127,7 +127,7 @@ impl Store for PostgresStore {
         answer(ownership::leave(&self.commits, instance)).await
     }
 
-    async fn live_sagas(&self, shard: ShardId, after: Option<SagaId>, limit: usize) -> Result<Vec<LiveSaga>> {
+    async fn live_sagas(&self, shard: ShardId, after: Option<SagaId>, limit: usize) -> Result<LivePage> {
         let shards = self.shard_count().await?;
         answer(reads::live_sagas(&self.recovery, shards, shard, after, limit)).await
     }

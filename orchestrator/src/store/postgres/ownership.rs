@@ -6,6 +6,7 @@
 use saga_model::Micros;
 use saga_model::ids::ShardId;
 use saga_model::micros::Millis;
+use sea_orm::prelude::Uuid;
 use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder};
 
 use super::statements;
@@ -41,7 +42,7 @@ pub async fn take_shard(
     id: &InstanceId,
     lease: Millis,
 ) -> Result<Option<ShardGrant>> {
-    let taken: Option<(i64, i64, i64, i64, i64)> = sqlx::query_as(statements::TAKE_SHARD)
+    let taken: Option<(i64, i64, i64, i64, Uuid, i64)> = sqlx::query_as(statements::TAKE_SHARD)
         .bind(codec::shard_id(shard)?)
         .bind(&id.0)
         .bind(lease.micros())
@@ -49,8 +50,8 @@ pub async fn take_shard(
         .await
         .map_err(error::statement)?;
     taken
-        .map(|(epoch, last_seq, published, reply_offset, now)| {
-            codec::grant(shard, [epoch, last_seq, published, reply_offset], Micros(now))
+        .map(|(epoch, last_seq, published, reply_offset, live_from, now)| {
+            codec::grant(shard, [epoch, last_seq, published, reply_offset], live_from, Micros(now))
         })
         .transpose()
 }

@@ -33,7 +33,7 @@ pub const TAKE_SHARD: &str = concat!(
     now!(),
     " + $3 WHERE id = $1 AND (owner IS NULL OR owner = $2 OR lease_until <= ",
     now!(),
-    ") RETURNING epoch, last_seq, published, reply_offset, ",
+    ") RETURNING epoch, last_seq, published, reply_offset, live_from, ",
     now!()
 );
 
@@ -53,7 +53,7 @@ pub const LEAVE: &str = "
 /// `$1`–`$7` shards ([`super::columns::marks`]), `$8`–`$11` answers, `$12`–`$17` keys.
 pub const DECIDE: &str = "
     WITH locked AS MATERIALIZED (
-        SELECT id, epoch, last_seq FROM shard WHERE id = ANY($1) ORDER BY id FOR UPDATE
+        SELECT id, epoch, last_seq, live_from FROM shard WHERE id = ANY($1) ORDER BY id FOR UPDATE
     ),
     fence AS (
         UPDATE shard s
@@ -82,7 +82,7 @@ pub const DECIDE: &str = "
         (SELECT array_agg(id) FROM locked), (SELECT array_agg(epoch) FROM locked),
         (SELECT array_agg(last_seq) FROM locked), (SELECT array_agg(id) FROM answered),
         (SELECT array_agg(caller) FROM stored), (SELECT array_agg(path) FROM stored),
-        (SELECT array_agg(key) FROM stored)";
+        (SELECT array_agg(key) FROM stored), (SELECT array_agg(live_from) FROM locked)";
 
 /// Everything else of a batch. Answers how many sagas were updated.
 ///

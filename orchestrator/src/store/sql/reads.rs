@@ -4,13 +4,14 @@ use saga_model::SagaId;
 use saga_model::ids::{SLOTS, ShardCount, ShardId};
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect, Select,
 };
 use uuid::Uuid;
 
 use super::{any_of, error, rows};
 use crate::store::codec::{history, ownership, saga};
-use crate::store::rows::{HistoryRow, IdempotencyKey, KeyRecord, LiveSaga, Page, SagaRecord, Untaken};
+use crate::store::rows::{HistoryRow, IdempotencyKey, KeyRecord, LivePage, Page, SagaRecord, Untaken};
 use crate::store::{Result, StoreError, entity};
 
 /// How many shards the database was set up with.
@@ -20,7 +21,11 @@ pub async fn shard_count(db: &DatabaseConnection) -> Result<ShardCount> {
     count.ok_or_else(|| StoreError::Refused("the database has no shards: run `saga migrate`".to_owned()))
 }
 
-/// The live sagas of a shard, page by page in order of id. Each kind is found by an index of its own; asked for at once,
+/// How many sagas one statement looks at: of those that were started lately, most have ended or are of other shards. It
+/// must end in time however many they are.
+const WINDOW: u64 = 50_000;
+
+/// A page of the live sagas of a shard. Each kind is found by an index of its own; asked for at once,
 /// both would be looked for among all sagas.
 pub async fn live_sagas(
     db: &DatabaseConnection,
@@ -28,26 +33,44 @@ pub async fn live_sagas(
     shard: ShardId,
     after: Option<SagaId>,
     limit: usize,
-) -> Result<Vec<LiveSaga>> {
+) -> Result<LivePage> {
     use entity::saga::{Column, Entity};
     let row = entity::shard::Entity::find_by_id(ownership::shard_id(shard)?).one(db).await.map_err(error::orm)?;
-    let Some(row) = row else { return Ok(Vec::new()) };
+    let Some(row) = row else { return Ok(LivePage { sagas: Vec::new(), next: None }) };
     let count = i16::try_from(shards.get()).unwrap_or(i16::MAX);
     let slots: Vec<i16> = (0..SLOTS as i16).filter(|slot| slot % count == shard.0 as i16).collect();
-    let mut live = Vec::new();
     // The bare columns, as the partial index has them: a bound `true` would not be seen to match.
     let lingering = Expr::col((Entity, Column::Lingering));
-    for kind in [lingering.clone(), lingering.not().and(Column::Id.gte(row.live_from))] {
-        let mut find = Entity::find().filter(kind);
-        if let Some(after) = after {
-            find = find.filter(Column::Id.gt(after.uuid()));
-        }
+    let kinds = [lingering.clone(), lingering.not().and(Column::Id.gte(row.live_from))];
+    let after = after.map(SagaId::uuid);
+    let until = end_of_window(db, row.live_from, after).await?;
+    let mut live = Vec::new();
+    for kind in kinds {
+        let find = within(Entity::find().filter(kind), after, until);
         let find = find.filter(Expr::col((Entity, Column::Active))).filter(any_of(db, Column::Slot, slots.clone()));
         live.extend(find.order_by_asc(Column::Id).limit(rows(limit as u64)).all(db).await.map_err(error::orm)?);
     }
     live.sort_unstable_by_key(|row| row.id);
     live.truncate(limit);
-    live.into_iter().map(saga::live).collect()
+    let last = live.last().filter(|_| live.len() == limit).map(|row| row.id);
+    Ok(LivePage {
+        next: last.or(until).map(SagaId::from),
+        sagas: live.into_iter().map(saga::live).collect::<Result<_>>()?,
+    })
+}
+
+/// The id up to which a statement may look; none if it may look at all that follow.
+async fn end_of_window(db: &DatabaseConnection, live_from: Uuid, after: Option<Uuid>) -> Result<Option<Uuid>> {
+    use entity::saga::{Column, Entity};
+    let young = Entity::find().select_only().column(Column::Id).filter(Column::Id.gte(live_from));
+    let last = within(young, after, None).order_by_asc(Column::Id).offset(WINDOW - 1).limit(1);
+    last.into_tuple().one(db).await.map_err(error::orm)
+}
+
+fn within<E: EntityTrait>(find: Select<E>, after: Option<Uuid>, until: Option<Uuid>) -> Select<E> {
+    use entity::saga::Column;
+    let find = after.into_iter().fold(find, |find, after| find.filter(Column::Id.gt(after)));
+    until.into_iter().fold(find, |find, until| find.filter(Column::Id.lte(until)))
 }
 
 /// History rows of a shard after a number.

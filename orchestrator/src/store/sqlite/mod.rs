@@ -22,7 +22,7 @@ use uuid::Uuid;
 use super::codec;
 use super::rows::{
     AdminAnswer, AdminRequest, AuditFilter, Batch, Claim, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow,
-    IdempotencyKey, KeyRecord, LetterPage, LiveSaga, Page, SagaRecord, ShardGrant, Untaken, Verdict,
+    IdempotencyKey, KeyRecord, LetterPage, LivePage, Page, SagaRecord, ShardGrant, Untaken, Verdict,
 };
 use super::sql::transaction::{self, End};
 use super::sql::writes::LastWrites;
@@ -99,7 +99,7 @@ impl Store for SqliteStore {
         ownership::leave(&self.writer, instance).await
     }
 
-    async fn live_sagas(&self, shard: ShardId, after: Option<SagaId>, limit: usize) -> Result<Vec<LiveSaga>> {
+    async fn live_sagas(&self, shard: ShardId, after: Option<SagaId>, limit: usize) -> Result<LivePage> {
         let shards = self.shard_count().await?;
         reads::live_sagas(&self.readers, shards, shard, after, limit).await
     }

@@ -100,7 +100,7 @@ pub async fn take_shard(
                 return Ok(End::RollBack(None));
             };
             let marks = [row.epoch, row.last_seq, row.published, row.reply_offset];
-            codec::grant(shard, marks, now).map(|grant| End::Commit(Some(grant)))
+            codec::grant(shard, marks, row.live_from, now).map(|grant| End::Commit(Some(grant)))
         })
     })
     .await

@@ -8,11 +8,11 @@ use orchestrator::engine::{Acks, Definitions, Engine, EngineParts, Ids, LINGER_A
 use orchestrator::http::{Api, More, router};
 use orchestrator::store::memory::MemoryStore;
 use orchestrator::store::{InstanceId, Store};
-use saga_model::Definition;
 use saga_model::catalog::order;
 use saga_model::definition::{Blueprint, InputForm, Policy, SagaEvents, StepClass, StepDef, StepEvents};
 use saga_model::ids::ShardCount;
 use saga_model::micros::Millis;
+use saga_model::{Definition, Micros};
 use service::health::{Effect, Health};
 use service::http::serve;
 use service::keys::ApiKeys;
@@ -173,7 +173,7 @@ impl Drop for Server {
 pub struct RandomIds;
 
 impl Ids for RandomIds {
-    fn uuid(&self) -> Uuid {
+    fn uuid(&self, _: Micros) -> Uuid {
         Uuid::now_v7()
     }
 

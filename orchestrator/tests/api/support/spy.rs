@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use orchestrator::store::memory::MemoryStore;
 use orchestrator::store::rows::{
     AdminAnswer, AdminRequest, AuditFilter, Batch, Claim, DeadLetter, DeadLetterFilter, DefinitionId, HistoryRow,
-    IdempotencyKey, KeyRecord, LetterPage, LiveSaga, Page, RequestStatus, SagaRecord, ShardGrant, ShardUpdate, Untaken,
+    IdempotencyKey, KeyRecord, LetterPage, LivePage, Page, RequestStatus, SagaRecord, ShardGrant, ShardUpdate, Untaken,
     Verdict,
 };
 use orchestrator::store::{Committed, InstanceId, Membership, Result, Store, StoreError};
@@ -33,6 +33,10 @@ pub struct Spy {
     deposed: AtomicBool,
     /// How often a shard was asked for.
     takes: AtomicUsize,
+    /// The next batch that flags something is said to be stored, and is not.
+    loses_flags: AtomicBool,
+    /// The first shard cannot be loaded.
+    unloadable: AtomicBool,
 }
 
 /// What a test says to a batch before it is stored.
@@ -47,6 +51,26 @@ const STORED_AND_CUT_OFF: u8 = 1;
 const LOST: u8 = 2;
 
 impl Spy {
+    /// The next batch that flags something and has no rows is lost, as by a failover to a server that was behind.
+    pub fn lose_flags(&self) {
+        self.loses_flags.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether that has not happened yet.
+    pub fn loses_flags(&self) -> bool {
+        self.loses_flags.load(Ordering::SeqCst)
+    }
+
+    /// The live sagas of shard 0 cannot be read any more.
+    pub fn unloadable(&self) {
+        self.unloadable.store(true, Ordering::SeqCst);
+    }
+
+    /// A live saga that a takeover would not find.
+    pub fn lost(&self) -> Option<SagaId> {
+        self.inner.lost()
+    }
+
     /// The marks of all shards, as they are stored.
     pub fn marks(&self) -> Vec<ShardUpdate> {
         self.inner.marks()
@@ -65,6 +89,8 @@ impl Spy {
             unreadable: AtomicBool::new(false),
             deposed: AtomicBool::new(false),
             takes: AtomicUsize::new(0),
+            loses_flags: AtomicBool::new(false),
+            unloadable: AtomicBool::new(false),
         }
     }
 
@@ -183,8 +209,11 @@ impl Store for Spy {
         self.inner.leave(instance).await
     }
 
-    async fn live_sagas(&self, shard: ShardId, after: Option<SagaId>, limit: usize) -> Result<Vec<LiveSaga>> {
+    async fn live_sagas(&self, shard: ShardId, after: Option<SagaId>, limit: usize) -> Result<LivePage> {
         self.check().await?;
+        if self.unloadable.load(Ordering::SeqCst) && shard == ShardId(0) {
+            return Err(StoreError::Unavailable("no answer in time".to_owned()));
+        }
         self.inner.live_sagas(shard, after, limit).await
     }
 
@@ -196,6 +225,9 @@ impl Store for Spy {
     async fn commit(&self, batch: &Batch) -> Result<Committed> {
         self.check().await?;
         (self.judge.lock().unwrap())(batch)?;
+        if !batch.lingering.is_empty() && batch.history.is_empty() && self.loses_flags.swap(false, Ordering::SeqCst) {
+            return Ok(Committed::All);
+        }
         let fate = if batch.inserts.is_empty() { STORED } else { self.next_start.swap(STORED, Ordering::SeqCst) };
         if fate == LOST {
             return Ok(Committed::All);

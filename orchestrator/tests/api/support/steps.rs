@@ -12,7 +12,7 @@ use orchestrator::engine::{
 };
 use orchestrator::store::memory::MemoryStore;
 use orchestrator::store::rows::IdempotencyKey;
-use orchestrator::store::{InstanceId, Store};
+use orchestrator::store::{InstanceId, Store, StoreError};
 use saga_model::event::Actor;
 use saga_model::ids::{ShardCount, ShardId};
 use saga_model::json::RawJson;
@@ -63,14 +63,35 @@ impl Steps {
 
     /// The process dies, and another takes its shards.
     pub async fn another(self) -> Self {
+        let mut steps = self.stranger().await;
+        keep_leases(&mut steps.engine).await;
+        assert!(!steps.owned().is_empty());
+        steps
+    }
+
+    /// The process dies, and another tries to take its shards, which does not work out for all.
+    pub async fn another_tries(self) -> Self {
+        let mut steps = self.stranger().await;
+        try_to_keep_leases(&mut steps.engine).await.unwrap_err();
+        steps
+    }
+
+    /// The process dies, its leases run out, and there is another that has no shards.
+    async fn stranger(self) -> Self {
         let Self { store, time, engine, max_moving, .. } = self;
         drop(engine);
         time.fetch_add(2 * LEASE.0 as i64 * 1_000, Ordering::SeqCst);
         let (engine, bus) = instance(&store, &time, "second", max_moving).await;
-        let mut steps = Self { store, bus, engine, time, max_moving };
-        keep_leases(&mut steps.engine).await;
-        assert!(!steps.engine.door.owned().is_empty());
-        steps
+        Self { store, bus, engine, time, max_moving }
+    }
+
+    /// A round of the keeper of leases.
+    pub async fn keep_leases(&mut self) {
+        keep_leases(&mut self.engine).await;
+    }
+
+    pub fn owned(&self) -> Vec<ShardId> {
+        self.engine.door.owned()
     }
 
     /// A turn of the loop.
@@ -155,15 +176,16 @@ impl Steps {
 
 /// A heartbeat and what follows from it; the loop turns meanwhile.
 async fn keep_leases(engine: &mut Stepwise) {
+    try_to_keep_leases(engine).await.unwrap();
+}
+
+async fn try_to_keep_leases(engine: &mut Stepwise) -> Result<bool, StoreError> {
     let Stepwise { turns, leases, .. } = engine;
     let mut round = pin!(leases.round());
     loop {
         tokio::select! {
             biased;
-            outcome = &mut round => {
-                outcome.unwrap();
-                return;
-            }
+            outcome = &mut round => return outcome,
             () = tokio::task::yield_now() => {}
         }
         turns.turn().await;
