@@ -106,7 +106,7 @@ impl Process {
             acks: ground.acks,
             max_moving: MAX_MOVING,
             linger_after: LINGER_AFTER,
-            ids: Arc::new(RandomIds),
+            ids: Arc::new(RandomIds::default()),
             definitions: Arc::new(pinned),
             shard_count,
             instance,
