@@ -217,14 +217,36 @@ fn order() -> serde_json::Value {
         "items": {"aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa": 1}})
 }
 
-/// The environment may say where data is kept; a flag says that this time none is.
-#[test]
-fn nothing_is_kept_of_what_is_ephemeral() {
-    let home = tempfile::tempdir().unwrap();
-    let data = home.path().join("data");
-    let env = [("SAGA_DATA_DIR", data.to_str().unwrap()), ("HTTP_ADDR", "127.0.0.1:0")];
+/// A `saga dev` that keeps nothing, with its temporary folders in `home`. The environment may say where data is kept; a
+/// flag says that this time none is.
+fn ephemeral(home: &tempfile::TempDir) -> Process {
+    let (data, temporary) = (home.path().join("data"), home.path().join("temporary"));
+    std::fs::create_dir(&temporary).unwrap();
+    let env = [
+        ("SAGA_DATA_DIR", data.to_str().unwrap()),
+        ("TMPDIR", temporary.to_str().unwrap()),
+        ("HTTP_ADDR", "127.0.0.1:0"),
+        ("SHUTDOWN_GRACE", "4s"),
+    ];
     let env: BTreeMap<String, String> = env.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
     let process = Process::start("saga dev", &binary_path("saga"), &["dev", "--ephemeral"], &env);
     process.wait_for(&["saga dev is ready"]);
     assert!(!data.exists());
+    assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 1, "it is kept somewhere as long as it runs");
+    process
+}
+
+#[test]
+fn nothing_is_kept_of_what_is_ephemeral() {
+    for (signals, code) in [(&["INT"][..], 0), (&["TERM", "INT"], 1)] {
+        let home = tempfile::tempdir().unwrap();
+        let mut process = ephemeral(&home);
+        for signal in signals {
+            process.signal(signal);
+        }
+        assert_eq!(process.wait(), code, "{signals:?}");
+        let left: Vec<_> = std::fs::read_dir(home.path().join("temporary")).unwrap().collect();
+        assert!(left.is_empty(), "{signals:?}: {left:?}");
+        assert!(!home.path().join("data").exists());
+    }
 }

@@ -60,6 +60,9 @@ pub async fn dev(args: DevArgs) -> Result<(), Stop> {
     let telemetry = telemetry::init(&args.log, "saga")?;
     let shutdown = shutdown::on_signal(args.http.shutdown_grace())?;
     let home = Home::open(&args.home)?;
+    if home.is_temporary() {
+        shutdown.leaves(home.path().to_owned());
+    }
     let default: ListenAddr = "127.0.0.1:8081".parse().map_err(|error| Stop::Usage(format!("HTTP_ADDR: {error}")))?;
     let listener = bind(&args.http.listen_addr(default)).await?;
     let address = listener.local_addr().map_err(|error| Stop::Failed(format!("cannot listen: {error}")))?;
