@@ -1,5 +1,6 @@
 //! The messages on the wire: commands, replies, domain events, and the codes of those that cannot be read.
 
+mod about;
 pub mod command;
 pub mod domain_event;
 mod fields;
@@ -14,6 +15,7 @@ use uuid::Uuid;
 use crate::ids::{ID_BYTES, SagaId};
 use crate::state::{Kind, Secret};
 
+pub use about::about;
 pub(crate) use input::OrderInput;
 pub use input::SagaInput;
 

@@ -5,9 +5,8 @@ use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use saga_model::SagaId;
-use saga_model::json;
 use saga_model::micros::Micros;
-use saga_model::wire::Unreadable;
+use saga_model::wire::{Unreadable, about};
 use service::kafka::{self, Diagnosis, topics};
 
 use crate::sql::{Db, Pool, immediate};
@@ -36,14 +35,9 @@ impl DeadLetter {
         Outgoing { topic: topics::DEAD_LETTERS, key: letter.key, value: letter.value, headers: letter.headers }
     }
 
-    /// The saga that it may be meant for: the one it names, or else its key.
+    /// The saga that it may be meant for.
     fn saga(&self) -> Option<SagaId> {
-        let named = || {
-            let json = json::parse(self.delivery.value.as_deref()?).ok()?;
-            json.get("sagaId").or_else(|| json.get("orderId"))?.as_str()?.parse().ok()
-        };
-        let key = || std::str::from_utf8(self.delivery.key.as_deref()?).ok()?.parse().ok();
-        named().or_else(key)
+        about(self.delivery.key.as_deref(), self.delivery.value.as_deref())
     }
 }
 

@@ -10,7 +10,7 @@ use saga_model::effect::Effect;
 use saga_model::event::{Actor, Event};
 use saga_model::history::Row;
 use saga_model::ids::ShardId;
-use saga_model::wire::{DeadLetterCode, Unreadable};
+use saga_model::wire::{Unreadable, about};
 use saga_model::{Definition, Micros, SagaId};
 
 use super::input::ReplyInput;
@@ -166,7 +166,6 @@ impl Draft {
 
     /// Notes a message that changes no saga.
     pub fn dead_letter(&mut self, id: uuid::Uuid, reply: &ReplyInput, why: Unreadable) {
-        let saga = reply.reading.as_ref().ok().map(|message| message.saga_id);
         let incoming = &reply.incoming;
         let letter = DeadLetter {
             id,
@@ -178,7 +177,7 @@ impl Draft {
             headers: incoming.headers.clone(),
             code: why.code.as_str().to_owned(),
             detail: why.detail,
-            saga: saga.filter(|_| why.code > DeadLetterCode::UnknownSaga),
+            saga: about(incoming.key.as_deref(), incoming.value.as_deref()),
             at: self.now,
             status: DeadLetterStatus::New,
         };

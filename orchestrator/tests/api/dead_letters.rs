@@ -48,16 +48,27 @@ async fn what_a_letter_tells() {
     let headers = json!([{"name": "ce_id", "valueBase64": "Nw=="}, {"name": "dl_code", "valueBase64": "b2xkZXI="}]);
     assert_eq!((shown.status, &shown.body["headers"], &shown.body["id"]), (200, &headers, &json!(id)));
 
-    // A message without a value; one that names its saga.
+    // Messages without a value; one that names its saga.
     server.bus.foreign(1, "k", None, &[]);
+    server.bus.foreign(1, &NOBODY.to_uppercase(), None, &[]);
     let saga = server.client().order_id(&order()).await;
     let forged = json!({"sagaId": saga, "step": "reserve-inventory", "kind": "ACTION", "round": 1, "attempt": 1,
         "token": "guessed", "outcome": "SUCCEEDED"});
     let partition = saga.parse::<saga_model::SagaId>().unwrap().slot().get() % 4;
     server.bus.foreign(u16::from(partition), &saga, Some(forged.to_string().as_bytes()), &[]);
-    let all = letters(&server, 3).await;
+    // One that names a saga that there is not.
+    let nobodys = json!({"sagaId": NOBODY, "step": "reserve-inventory", "kind": "ACTION", "round": 1, "attempt": 1,
+        "token": "guessed", "outcome": "SUCCEEDED"});
+    let partition = NOBODY.parse::<saga_model::SagaId>().unwrap().slot().get() % 4;
+    server.bus.foreign(u16::from(partition), &saga, Some(nobodys.to_string().as_bytes()), &[]);
+    let all = letters(&server, 5).await;
     let empty = all.iter().find(|letter| letter["partition"] == 1 && letter["key"] == "k").unwrap();
     assert_eq!((&empty["valueBase64"], &empty["code"]), (&Json::Null, &json!("NOT_JSON")));
+    assert_eq!(empty["sagaId"], Json::Null);
+    let keyed = all.iter().find(|letter| letter["key"] == NOBODY.to_uppercase()).unwrap();
+    assert_eq!((&keyed["sagaId"], &keyed["code"]), (&json!(NOBODY), &json!("NOT_JSON")), "its key is an id");
+    let unknown = all.iter().find(|letter| letter["code"] == "UNKNOWN_SAGA").unwrap();
+    assert_eq!((&unknown["sagaId"], &unknown["key"]), (&json!(NOBODY), &json!(saga)), "what it names comes first");
     let forged = all.iter().find(|letter| letter["code"] == "WRONG_TOKEN").unwrap();
     assert_eq!((&forged["sagaId"], &forged["key"]), (&json!(saga), &json!(saga)));
 }
