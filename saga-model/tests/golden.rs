@@ -173,7 +173,8 @@ fn events_are_in_the_effects_as_in_the_rows() {
 #[test]
 fn history() {
     let run = Recorded::eventful().run;
-    insta::assert_snapshot!(lines(run.rows.iter().map(|row| EventView::of(&run.definition, row))));
+    let input = input();
+    insta::assert_snapshot!(lines(run.rows.iter().map(|row| EventView::of(&run.definition, row, &input))));
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub async fn history(State(api): State<Arc<Api>>, PathId(id): PathId, uri: Uri) 
     let record = api.saga(id.into()).await?.ok_or_else(|| unknown(id.into()))?;
     let definition = api.definition_of(&record).await?;
     let rows = api.read(api.engine.store().history(record.saga.id)).await?;
-    Ok(Answer::of(StatusCode::OK, &view::history(&definition, &rows))?.done())
+    Ok(Answer::of(StatusCode::OK, &view::history(&definition, &rows, &record.origin.input))?.done())
 }
 
 /// `POST /sagas/{definition}`

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use saga_model::Definition;
 use saga_model::definition::InputForm;
+use saga_model::json::RawJson;
 use saga_model::state::WakeUp;
 use saga_model::view::{EventView, OrderView, Parts, SagaView, Taken, order_view};
 use serde::Serialize;
@@ -81,7 +82,7 @@ pub async fn order<'a>(api: &Api, record: &'a SagaRecord) -> Result<Option<Order
     }
 }
 
-/// Rows of a saga of `definition`.
-pub fn history<'a>(definition: &'a Definition, rows: &'a [HistoryRow]) -> History<'a> {
-    History { events: rows.iter().map(|row| EventView::of(definition, &row.row)).collect() }
+/// Rows of a saga of `definition` that was started with `input`.
+pub fn history<'a>(definition: &'a Definition, rows: &'a [HistoryRow], input: &RawJson) -> History<'a> {
+    History { events: rows.iter().map(|row| EventView::of(definition, &row.row, input)).collect() }
 }

@@ -91,6 +91,14 @@ async fn replay_skip_and_resolve_of_a_stuck_saga() {
     assert_eq!((&order["status"], &order["failureReason"]), (&json!("CONFIRMED"), &Json::Null));
 }
 
+/// The new and the old input of each replay, as the history shows them.
+async fn inputs(server: &Server, saga: &str) -> Vec<(Json, Json)> {
+    let events = server.client().get(&format!("/sagas/{saga}/history")).await.body["events"].clone();
+    let data = events.as_array().unwrap().iter().map(|event| &event["data"]);
+    let replays = data.filter(|data| data.get("input").is_some() || data.get("previousInput").is_some());
+    replays.map(|data| (data["input"].clone(), data["previousInput"].clone())).collect()
+}
+
 #[tokio::test]
 async fn replay_with_another_input() {
     let server = Server::start().await;
@@ -102,6 +110,11 @@ async fn replay_with_another_input() {
     let told = server.bus.commands().into_iter().next_back().unwrap();
     let payload: Json = serde_json::from_str(told.payload.get()).unwrap();
     assert_eq!((told.round, &payload["totalAmount"]), (2, &json!(7.5)));
+    // The input that is replaced is shown, the saga's own too.
+    let input = server.client().get(&format!("/sagas/{id}")).await.body["input"].clone();
+    let shown = inputs(&server, &id).await;
+    assert_eq!(shown.len(), 1, "{shown:?}");
+    assert_eq!((&shown[0].0["amount"], &shown[0].1), (&json!(7.5), &input));
 
     // What may have had an effect is not asked otherwise.
     server.workers("notify-customer", Some((Outcome::Unknown, "TIMEOUT")));
@@ -355,10 +368,16 @@ async fn a_saga_that_is_no_order() {
     let id = parcel["id"].as_str().unwrap();
     assert_eq!(server.client().at_rest(id).await["status"], "STUCK");
     server.happy();
+    server.workers("tell", Some((Outcome::Rejected, "DEAF")));
+    let body = json!({"reason": "again", "input": {"n": 3}});
+    assert_eq!(server.ops().act(id, "replay", &body).await.status, 200);
+    assert_eq!(server.client().at_rest(id).await["status"], "STUCK");
     let body = json!({"reason": "louder", "input": {"n": 2, "loud": true}});
     assert_eq!(server.ops().act(id, "replay", &body).await.status, 200);
     assert_eq!(server.client().at_rest(id).await["status"], "COMPLETED");
     let told = server.bus.commands().into_iter().next_back().unwrap();
+    let shown = [(json!({"n": 3}), json!({"n": 1})), (json!({"n": 2, "loud": true}), json!({"n": 3}))];
+    assert_eq!(inputs(&server, id).await, shown);
     let payload: Json = serde_json::from_str(told.payload.get()).unwrap();
     assert_eq!(payload["input"], json!({"n": 2, "loud": true}));
 }
