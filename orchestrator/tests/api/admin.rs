@@ -244,6 +244,7 @@ async fn what_a_verb_says() {
         ("replay", json!({"reason": "x", "fromStep": null}), vec![("/fromStep", "WRONG_TYPE")]),
         ("replay", json!({"reason": "x", "input": []}), vec![("/input", "WRONG_TYPE")]),
         ("replay", json!({"reason": "x", "input": null}), vec![("/input", "WRONG_TYPE")]),
+        ("replay", json!({"reason": "x", "input": "\0"}), vec![("/input", "INVALID_VALUE")]),
         // The input of an order is an order.
         (
             "replay",
@@ -367,17 +368,17 @@ async fn a_saga_that_is_no_order() {
     let parcel = server.client().post("/sagas/parcel", &json!({"input": {"n": 1}})).await.body;
     let id = parcel["id"].as_str().unwrap();
     assert_eq!(server.client().at_rest(id).await["status"], "STUCK");
-    server.happy();
     server.workers("tell", Some((Outcome::Rejected, "DEAF")));
     let body = json!({"reason": "again", "input": {"n": 3}});
     assert_eq!(server.ops().act(id, "replay", &body).await.status, 200);
     assert_eq!(server.client().at_rest(id).await["status"], "STUCK");
+    server.happy();
     let body = json!({"reason": "louder", "input": {"n": 2, "loud": true}});
     assert_eq!(server.ops().act(id, "replay", &body).await.status, 200);
     assert_eq!(server.client().at_rest(id).await["status"], "COMPLETED");
-    let told = server.bus.commands().into_iter().next_back().unwrap();
     let shown = [(json!({"n": 3}), json!({"n": 1})), (json!({"n": 2, "loud": true}), json!({"n": 3}))];
     assert_eq!(inputs(&server, id).await, shown);
+    let told = server.bus.commands().into_iter().next_back().unwrap();
     let payload: Json = serde_json::from_str(told.payload.get()).unwrap();
     assert_eq!(payload["input"], json!({"n": 2, "loud": true}));
 }

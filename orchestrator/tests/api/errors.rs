@@ -76,6 +76,10 @@ fn invalid_orders() -> Vec<(String, Vec<Wrong>)> {
     table.push((items(r#"{"": 1}"#), vec![("/items/", "INVALID_UUID")]));
     table.push((items(r#"{"a/b~c": 1}"#), vec![("/items/a~1b~0c", "INVALID_UUID")]));
     table.push((items(r#"{"a\u0000": 1}"#), vec![("/items/a\0", "INVALID_VALUE")]));
+    table.push((items(r#"{"a\u0000": null}"#), vec![("/items/a\0", "INVALID_VALUE"), ("/items/a\0", "WRONG_TYPE")]));
+    table.push((items(r#""\u0000""#), vec![("/items", "INVALID_VALUE")]));
+    table.push((items(r#"["\u0000"]"#), vec![("/items", "WRONG_TYPE"), ("/items/0", "INVALID_VALUE")]));
+    table.push((quantity(r#""\u0000""#), vec![(at_pen, "INVALID_VALUE")]));
     let twice = items(&format!(r#"{{"{PEN}": 1, "{PEN}": 2}}"#));
     table.push((twice, vec![(at_pen, "DUPLICATE_KEY")]));
     let in_two_cases = items(&format!(r#"{{"{PEN}": 1, "{}": 2}}"#, PEN.to_uppercase()));
@@ -99,6 +103,11 @@ fn invalid_orders() -> Vec<(String, Vec<Wrong>)> {
     ));
     table.push((whole(r#""amount": 500"#), vec![("/amount", "DUPLICATE_KEY")]));
     table.push((whole(r#""a\u0000": 1"#), vec![("/a\0", "INVALID_VALUE")]));
+    table.push((whole(r#""note": "\u0000""#), vec![("/note", "INVALID_VALUE"), ("/note", "UNKNOWN_FIELD")]));
+    table.push((
+        whole(r#""note": {"a": ["\u0000"]}"#),
+        vec![("/note", "UNKNOWN_FIELD"), ("/note/a/0", "INVALID_VALUE")],
+    ));
     // Each once, however often it stands there.
     table.push((
         whole(r#""x": 1, "x": 2, "x\u0000": 1, "x\u0000": 2"#),

@@ -60,6 +60,13 @@ async fn what_a_start_says() {
         ("parcel", r#"{"input": {}, "businessKey": "a\u0000"}"#.to_owned(), vec![("/businessKey", "INVALID_VALUE")]),
         ("parcel", format!(r#"{{"input": {{}}, "businessKey": "{long}"}}"#), vec![("/businessKey", "TOO_LONG")]),
         ("parcel", r#"{"input": {}, "reason": "x"}"#.to_owned(), vec![("/reason", "UNKNOWN_FIELD")]),
+        (
+            "parcel",
+            r#"{"input": {}, "reason": "\u0000"}"#.to_owned(),
+            vec![("/reason", "INVALID_VALUE"), ("/reason", "UNKNOWN_FIELD")],
+        ),
+        ("parcel", r#"{"input": "\u0000"}"#.to_owned(), vec![("/input", "INVALID_VALUE")]),
+        ("order-fulfilment", r#"{"input": "\u0000"}"#.to_owned(), vec![("/input", "INVALID_VALUE")]),
         ("parcel", r#"{"input": {}, "input": {}}"#.to_owned(), vec![("/input", "DUPLICATE_KEY")]),
         ("parcel", r#"{"input": {"a": [{"b": 1, "b": 2}]}}"#.to_owned(), vec![("/input/a/0/b", "DUPLICATE_KEY")]),
         (

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use saga_model::field::{FieldCode, FieldError};
-use saga_model::json::{self, Json, RawJson, Value, pointer_token};
+use saga_model::field::{FieldCode, FieldError, note_nul};
+use saga_model::json::{self, Json, RawJson, pointer_token};
 
 use crate::problem::Problem;
 
@@ -102,23 +102,22 @@ impl<'j> Fields<'j> {
         read(&format!("/{}", pointer_token(name))).map_err(|errors| self.errors.extend(errors)).ok()
     }
 
-    /// An object that is carried along, in which nothing contains NUL.
+    /// An object that is carried along.
     pub fn object(&mut self, name: &str, json: &Json<'_>) -> Option<RawJson> {
         if json.as_object().is_none() {
             self.wrong(name, FieldCode::WrongType, "this field is an object");
             return None;
         }
-        let before = self.errors.len();
-        find_nul(json, &format!("/{}", pointer_token(name)), &mut self.errors);
-        (self.errors.len() == before).then(|| RawJson::from(json.raw))
+        Some(RawJson::from(json.raw))
     }
 
     /// Ends the reading: what was taken, put together by `make`, which gives `None` only where something was
     /// noted as wrong.
     ///
     /// # Errors
-    /// 422 `VALIDATION_FAILED` with all that was wrong, keys that stand twice included.
+    /// 422 `VALIDATION_FAILED` with all that was wrong, NULs wherever they stand and keys that stand twice included.
     pub fn finish<T>(mut self, make: impl FnOnce() -> Option<T>) -> Result<T, Problem> {
+        note_nul(self.json, "", &mut self.errors);
         for pointer in self.json.duplicate_keys() {
             let twice = FieldError::new(pointer, FieldCode::DuplicateKey, "the same key stands before");
             // A reader of a part may have said it already.
@@ -161,34 +160,5 @@ fn sound_text<'j>(
         Some("") => Err((FieldCode::InvalidValue, "a text may not be empty")),
         Some(text) if text.chars().count() > most => Err((FieldCode::TooLong, too_long)),
         Some(text) => Ok(text),
-    }
-}
-
-/// Notes every text and every key that contains NUL.
-fn find_nul(json: &Json<'_>, at: &str, errors: &mut Vec<FieldError>) {
-    let mut note = |pointer: &str| {
-        errors.push(FieldError::new(pointer, FieldCode::InvalidValue, "a text may not contain NUL"));
-    };
-    match &json.value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-        Value::String(text) => {
-            if text.contains('\0') {
-                note(at);
-            }
-        }
-        Value::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                find_nul(item, &format!("{at}/{index}"), errors);
-            }
-        }
-        Value::Object(members) => {
-            for (key, value) in members {
-                let pointer = format!("{at}/{}", pointer_token(key));
-                if key.contains('\0') {
-                    errors.push(FieldError::new(&pointer, FieldCode::InvalidValue, "a name may not contain NUL"));
-                }
-                find_nul(value, &pointer, errors);
-            }
-        }
     }
 }

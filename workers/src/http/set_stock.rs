@@ -72,6 +72,7 @@ mod tests {
             (r#"{"onHand": 1.0, "reason": "x"}"#, "/onHand", InvalidQuantity),
             (r#"{"onHand": 4503599627370497, "reason": "x"}"#, "/onHand", InvalidQuantity),
             (r#"{"onHand": 99999999999999999999, "reason": "x"}"#, "/onHand", InvalidQuantity),
+            (r#"{"onHand": "\u0000", "reason": "x"}"#, "/onHand", InvalidValue),
             (r#"{"onHand": 1, "reason": 1}"#, "/reason", WrongType),
             (r#"{"onHand": 1, "reason": " \t"}"#, "/reason", InvalidValue),
             (r#"{"onHand": 1, "reason": "a\u0000"}"#, "/reason", InvalidValue),

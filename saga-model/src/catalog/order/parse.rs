@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::{Order, PAYMENT_METHODS, currency};
-use crate::field::{FieldCode, FieldError};
+use crate::field::{FieldCode, FieldError, note_nul};
 use crate::ids::parse_uuid;
 use crate::json::{Json, Value, pointer_token};
 use crate::money::Amount;
@@ -16,7 +16,7 @@ impl Order {
     /// Reads an order from `json`, which stands at the pointer `at` of the request (`""` for a whole body).
     ///
     /// # Errors
-    /// All that is wrong with it, in the order of the text, duplicates and missing fields last.
+    /// All that is wrong with it: in the order of the text, then missing fields, NULs where none else is told, duplicates.
     pub fn parse(json: &Json<'_>, at: &str) -> Result<Self, Vec<FieldError>> {
         let Some(members) = json.as_object() else {
             return Err(vec![FieldError::new(at, FieldCode::WrongType, "an order is a JSON object")]);
@@ -39,6 +39,7 @@ impl Order {
         let items = reader.required(json, "items", Reader::items);
         let currency = reader.optional(json, "currency", Reader::currency);
         let payment_method = reader.optional(json, "paymentMethod", Reader::payment_method);
+        note_nul(json, at, &mut reader.errors);
         for pointer in json.duplicate_keys() {
             let detail = "the same key stands before";
             reader.errors.push(FieldError::new(format!("{at}{pointer}"), FieldCode::DuplicateKey, detail));

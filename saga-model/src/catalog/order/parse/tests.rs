@@ -77,6 +77,11 @@ fn one_wrong_field() {
         ("paymentMethod", Some("\"visa\"".into()), "/paymentMethod", InvalidPaymentMethod),
         ("paymentMethod", Some("null".into()), "/paymentMethod", WrongType),
         ("totalAmount", Some("1".into()), "/totalAmount", UnknownField),
+        // A NUL, whatever should stand there.
+        ("amount", Some("\"\\u0000\"".into()), "/amount", InvalidValue),
+        ("items", Some("\"\\u0000\"".into()), "/items", InvalidValue),
+        ("items", Some(item("\"\\u0000\"")), &at_item, InvalidValue),
+        ("currency", Some("\"\\u0000\"".into()), "/currency", InvalidValue),
     ];
     for (name, value, pointer, code) in cases {
         let body = with(name, value.as_deref());
