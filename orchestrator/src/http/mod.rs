@@ -72,7 +72,7 @@ pub fn router(api: Api, more: impl Into<More>) -> Router {
         .route("/sagas/{id}", get(sagas::read).post(sagas::start))
         .route("/sagas/{id}/history", get(sagas::history))
         .route("/definitions", get(definitions::list))
-        .route("/definitions/{id}", get(definitions::read))
+        .route("/definitions/{name}", get(definitions::read))
         .route("/admin/audit", get(admin::entries::list))
         .route("/admin/dead-letters", get(admin::letters::list))
         .route("/admin/dead-letters/{id}", get(admin::letters::read));

@@ -15,7 +15,7 @@ use service::problem::{Code, Problem};
 
 use super::answer::Answer;
 use super::fingerprint::{self, Part};
-use super::path::PathName;
+use super::path::NameAsId;
 use super::start::{Asker, Beginning, Wish};
 use super::view::{self, Shown};
 use super::{Api, definitions, orders};
@@ -43,7 +43,7 @@ pub async fn history(State(api): State<Arc<Api>>, PathId(id): PathId, uri: Uri) 
 pub async fn start(
     State(api): State<Arc<Api>>,
     beginning: Beginning,
-    PathName(name): PathName,
+    NameAsId(name): NameAsId,
     uri: Uri,
     headers: HeaderMap,
     body: JsonBody,

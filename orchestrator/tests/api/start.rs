@@ -133,6 +133,9 @@ async fn a_definition_that_is_not_there() {
     for name in ["%00", "%ff"] {
         let reply = server.client().post(&format!("/sagas/{name}"), &json!({"input": {}})).await;
         assert_eq!(reply.refusal(), (400, "INVALID_PARAMETER".to_owned()), "{name}");
+        let reply = server.client().get(&format!("/definitions/{name}")).await;
+        assert_eq!(reply.refusal(), (400, "INVALID_PARAMETER".to_owned()), "{name}");
+        assert_eq!(codes(&reply), [("name".to_owned(), "INVALID_VALUE".to_owned())]);
     }
     assert_eq!(server.store.started(), 0);
 }

@@ -249,6 +249,7 @@ async fn health_and_metrics() {
     server.client().order(&order()).await;
     server.client().post("/orders", &json!({})).await;
     server.client().get(&format!("/orders/{NOBODY}")).await;
+    server.client().get("/definitions/parcel").await;
     server.client().get("/nothing").await;
     let metrics = server.client().get("/metrics").await;
     assert_eq!(metrics.status, 200);
@@ -256,6 +257,7 @@ async fn health_and_metrics() {
         r#"http_requests_total{route="/orders",method="POST",status="200"} 1"#,
         r#"http_requests_total{route="/orders",method="POST",status="422"} 1"#,
         r#"http_requests_total{route="/orders/{id}",method="GET",status="404"} 1"#,
+        r#"http_requests_total{route="/definitions/{name}",method="GET",status="200"} 1"#,
         r#"saga_started_total{definition="order-fulfilment"} 1"#,
     ] {
         assert!(metrics.text.contains(line), "{line} in\n{}", metrics.text);
