@@ -30,14 +30,17 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 /// The revision that a request insists on (`If-Match: "4"`), if it does; `*` means any.
 ///
 /// # Errors
-/// 400 `INVALID_PARAMETER` if there are two, or it is neither a number in double quotes nor `*`.
+/// 400 `INVALID_PARAMETER` if there are two, or it is neither a number in double quotes nor `*`. Leading zeros make it
+/// none: entity tags are compared to the letter, and we give out no such.
 pub fn if_match(headers: &HeaderMap) -> Result<Option<Revision>, Problem> {
     let Some(value) = once(headers, &IF_MATCH, "If-Match")? else { return Ok(None) };
     if value == "*" {
         return Ok(None);
     }
     let quoted = value.to_str().ok().and_then(|text| text.strip_prefix('"')?.strip_suffix('"'));
-    let digits = quoted.filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
+    let number =
+        |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit()) && (*text == "0" || !text.starts_with('0'));
+    let digits = quoted.filter(|text| !text.is_empty()).filter(number);
     match digits {
         // Too large a number is a revision that no saga has.
         Some(digits) => Ok(Some(Revision(digits.parse().unwrap_or(u64::MAX)))),
@@ -83,11 +86,16 @@ mod tests {
         assert_eq!(read(&[]), Ok(None));
         assert_eq!(read(&[b"*"]), Ok(None), "any revision of a saga that is there");
         assert_eq!(read(&[b"\"4\""]), Ok(Some(Revision(4))));
+        assert_eq!(read(&[b"\"30\""]), Ok(Some(Revision(30))));
+        assert_eq!(read(&[b"\"0\""]), Ok(Some(Revision(0))), "a revision that no saga has");
         assert_eq!(read(&[b"\"99999999999999999999999\""]), Ok(Some(Revision(u64::MAX))));
         for bad in
             [&b"4"[..], b"**", b"\"*\"", b"\"\"", b"\"", b"W/\"4\"", b"\"4\", \"5\"", b"\"-4\"", b"\"x\"", b"\"4"]
         {
             assert_eq!(read(&[bad]), Err(Code::InvalidParameter), "{bad:?}");
+        }
+        for bad in [&b"\"030\""[..], b"\"04\"", b"\"00\""] {
+            assert_eq!(read(&[bad]), Err(Code::InvalidParameter), "another entity tag than \"30\": {bad:?}");
         }
         assert_eq!(read(&[b"\"4\"", b"\"4\""]), Err(Code::InvalidParameter));
     }
