@@ -117,6 +117,7 @@ impl CommitLoop {
                 self.ask_reply_end(shard, epoch);
             }
         }
+        self.core.note_untaken(now);
         if inputs.is_empty() {
             self.leave();
             self.store_marks(false).await;
@@ -134,7 +135,9 @@ impl CommitLoop {
             Control::Install { loaded, done } => {
                 let (shard, offset) = (loaded.grant.shard, loaded.grant.reply_offset);
                 tracing::info!(%shard, epoch = loaded.grant.epoch, sagas = loaded.live.len(), "Shard taken");
-                let send = self.core.install(*loaded, self.parts.bus.forgets(), self.parts.clock.now());
+                let now = self.parts.clock.now();
+                let send = self.core.install(*loaded, self.parts.bus.forgets(), now);
+                self.core.untaken_unknown(now);
                 self.weigh(shard, 1);
                 self.parts.bus.send(send);
                 self.parts.bus.assign_replies(shard, offset);

@@ -37,6 +37,8 @@ pub struct Core {
     moving: usize,
     pub(super) timers: Timers,
     pub(super) taken: TakenTracker,
+    /// When it is next worked out since when commands wait for a worker.
+    pub(super) untaken_due: Micros,
     /// When marks were last stored.
     pub(super) stored_at: Micros,
     /// See [`super::lingering::LINGER_AFTER`].
@@ -61,7 +63,7 @@ pub struct OwnedShard {
     /// From which id on the store says that it has young ones.
     pub live_from: SagaId,
     pub barrier: Barrier,
-    /// Per command topic, since when commands wait for a worker, as the last look at the broker told.
+    /// Per command topic, since when commands wait for a worker (`untaken.rs`).
     pub untaken: Untaken,
     /// Its live sagas that are found by their ids.
     pub young: BTreeSet<SagaId>,
@@ -96,7 +98,7 @@ pub struct Live {
 }
 
 impl Live {
-    fn moves(&self) -> bool {
+    pub(super) fn moves(&self) -> bool {
         !self.record.saga.at_rest()
     }
 }
@@ -119,6 +121,7 @@ impl Core {
             moving: 0,
             timers: Timers::default(),
             taken: TakenTracker::default(),
+            untaken_due: now,
             stored_at: now,
             linger_after,
             flags_held_until: now,

@@ -29,9 +29,6 @@ const APPLIED_WITHIN: i64 = 15_000_000;
 /// The same (in microseconds) though some replies are applied all the time: they may be of another topic.
 const ALL_APPLIED_WITHIN: i64 = 300_000_000;
 
-/// A command that waits for a worker no longer than this (in microseconds) is on its way.
-const ORDINARY_WAIT: i64 = 1_000_000;
-
 /// The timers that fire now, and the shards whose reply end has to be asked for first.
 #[derive(Debug, Default)]
 pub struct Due {
@@ -144,24 +141,11 @@ impl Core {
         for waiting in look.taken {
             self.note_taken(waiting.saga, waiting.command, now);
         }
-        self.note_untaken(topic, now);
         let mut send = Vec::new();
         for waiting in look.lost {
             self.send_again(waiting.saga, waiting.command, &mut send);
         }
         send
-    }
-
-    /// Notes since when commands of each shard wait for a worker of `topic`, unless it is the ordinary moment.
-    fn note_untaken(&mut self, topic: &str, now: Micros) {
-        let count = self.shard_count;
-        for (shard, owned) in &mut self.shards {
-            let oldest = self.taken.oldest(topic, |saga| saga.slot().shard(count) == *shard);
-            match oldest.filter(|since| now.since(*since) >= ORDINARY_WAIT) {
-                Some(since) => owned.untaken.insert(topic.to_owned(), since),
-                None => owned.untaken.remove(topic),
-            };
-        }
     }
 
     pub(super) fn send_again(&self, saga: saga_model::SagaId, command: CommandRef, send: &mut Vec<Outgoing>) {

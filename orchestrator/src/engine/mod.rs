@@ -26,7 +26,7 @@
 //! * `watchers`: whoever waits for a saga is told
 //! * `departure`: the batch's messages, written by `messages`, leave while the next one is stored
 //! * `watermark`: how far they have left
-//! * `taken`: which commands their workers have taken, as `look` sees at the broker
+//! * `taken`: which commands their workers have taken, as `look` sees at the broker; `untaken`: since when the others wait
 //!
 //! Off the road: `assembly` (the parts put together), `poison` and `doubt` (what the store refuses; a commit whose
 //! outcome is unknown), `shards`, `recover` and `definitions` (which shards are ours, how one is taken over, what its
@@ -66,6 +66,7 @@ mod submit;
 mod taken;
 mod timers;
 mod trace;
+mod untaken;
 mod watchers;
 mod watermark;
 

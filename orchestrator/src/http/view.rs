@@ -54,7 +54,8 @@ impl<'a> Shown<'a> {
 }
 
 /// Whether a worker has taken the command in flight, as the owner of its shard last said. What was stored is not kept
-/// from a client because of it: where it cannot be read it is not known.
+/// from a client because of it: where it cannot be read it is not known. Nor is the time at which a command was taken,
+/// which is stored nowhere: most are taken at once, and of one that was not no time is told that has passed.
 async fn taken(api: &Api, record: &SagaRecord, definition: &Definition) -> Taken {
     let saga = &record.saga;
     let in_flight = saga.wake_up(definition).filter(|_| !saga.at_rest());
@@ -63,10 +64,10 @@ async fn taken(api: &Api, record: &SagaRecord, definition: &Definition) -> Taken
     let Ok(untaken) = api.read_within(LAST_PATIENCE, untaken).await else { return Taken::Unknown };
     let since = untaken.get(&definition.step(command.step).topic);
     if since.is_some_and(|since| sent_at >= *since) {
-        Taken::No
-    } else {
-        Taken::Yes { until: sent_at.plus(definition.timeout(command.step).micros()) }
+        return Taken::No;
     }
+    let until = sent_at.plus(definition.timeout(command.step).micros());
+    if until > api.engine.now() { Taken::Yes { until } } else { Taken::Unknown }
 }
 
 /// The order that a saga runs; none if it runs something else.

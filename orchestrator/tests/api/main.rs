@@ -18,3 +18,4 @@ mod scopes;
 mod start;
 mod support;
 mod trouble;
+mod waiting;

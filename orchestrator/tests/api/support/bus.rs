@@ -40,6 +40,8 @@ struct State {
     taken: bool,
     /// Whether the broker answers those who ask for the workers' progress.
     silent: bool,
+    /// Whether there is no broker: nobody is answered, and nothing acknowledged.
+    away: bool,
     commands: Vec<Command>,
     /// Messages by themselves, and what is said to the next ones; without an answer they wait.
     singles: Vec<Message>,
@@ -61,6 +63,7 @@ impl TestBus {
             worker: Box::new(|_| None),
             taken: true,
             silent: false,
+            away: false,
             commands: Vec::new(),
             singles: Vec::new(),
             delivers: Box::new(|| Some(Ok(()))),
@@ -83,6 +86,23 @@ impl TestBus {
     /// From now on nobody takes commands.
     pub fn no_workers(&self) {
         self.state.lock().unwrap().taken = false;
+    }
+
+    /// From now on there are workers again.
+    pub fn workers_are_back(&self) {
+        self.state.lock().unwrap().taken = true;
+    }
+
+    /// From now on there is no broker.
+    pub fn away(&self) {
+        self.keep_acks();
+        self.state.lock().unwrap().away = true;
+    }
+
+    /// The broker is back, and has all that was sent.
+    pub fn back(&self) {
+        self.state.lock().unwrap().away = false;
+        self.give_acks();
     }
 
     /// From now on whoever asks for the progress of workers or the end of replies gets no answer.
@@ -294,6 +314,9 @@ impl Bus for TestBus {
             std::future::pending::<()>().await;
         }
         let state = self.state.lock().unwrap();
+        if state.away {
+            return Err(BusError("there is no broker".to_owned()));
+        }
         let partitions = state.ends.iter().filter(|((name, _), _)| name == topic);
         let progress = partitions.map(|((_, partition), end)| Progress {
             partition: *partition,
