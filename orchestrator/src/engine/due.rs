@@ -127,8 +127,7 @@ impl Core {
             && let Some(live) = self.sagas.get(&saga)
         {
             let topic = live.definition.step(command.step).topic.clone();
-            let waiting = Waiting { saga, command, sent_at: live.record.saga.updated_at };
-            self.taken.acked(&topic, ack.partition, ack.offset, waiting);
+            self.taken.acked(&topic, ack.partition, ack.offset, Waiting { saga, command });
         }
     }
 

@@ -90,9 +90,7 @@ impl Core {
             if bus_forgets {
                 self.send_again(*saga, command, &mut send);
             } else {
-                let topic = &definition.step(command.step).topic;
-                let waiting = Waiting { saga: *saga, command, sent_at: record.saga.updated_at };
-                self.taken.inherited(topic, waiting);
+                self.taken.inherited(&definition.step(command.step).topic, Waiting { saga: *saga, command });
             }
         }
         send

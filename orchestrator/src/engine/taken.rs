@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 
+use saga_model::SagaId;
 use saga_model::ids::partition_of;
 use saga_model::state::CommandRef;
-use saga_model::{Micros, SagaId};
 
 use crate::bus::Progress;
 
@@ -17,7 +17,6 @@ use crate::bus::Progress;
 pub struct Waiting {
     pub saga: SagaId,
     pub command: CommandRef,
-    pub sent_at: Micros,
 }
 
 /// The commands of this instance that wait to be taken, by topic and partition.
@@ -155,7 +154,7 @@ mod tests {
 
     fn waiting(n: u128) -> Waiting {
         let command = CommandRef { step: StepIndex(0), kind: Kind::Action, round: 1, attempt: 1 };
-        Waiting { saga: uuid::Uuid::from_u128(n).into(), command, sent_at: Micros(n as i64) }
+        Waiting { saga: uuid::Uuid::from_u128(n).into(), command }
     }
 
     fn seen(begin: i64, end: i64, committed: Option<i64>) -> [Progress; 1] {
