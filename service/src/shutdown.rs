@@ -63,6 +63,7 @@ impl Shutdown {
         self.draining.cancel();
         self.closing.cancel();
     }
+
     /// Names a folder that must not stay behind. An orderly end removes it by itself; this is for the end on the spot,
     /// which drops nothing.
     pub fn leaves(&self, temporary: PathBuf) {
