@@ -132,6 +132,11 @@ impl CommitLoop {
 
     async fn control(&mut self, control: Control) {
         match control {
+            // Loaded before the doubt began. What is stored in it now might come into doubt too, and who waits for the first
+            // doubt would be answered by the end of the second. The keeper finds it not in memory, and takes it again.
+            Control::Install { done, .. } if self.doubt.is_some() => {
+                let _ = done.send(()); // the keeper may have ended
+            }
             Control::Install { loaded, done } => {
                 let (shard, offset) = (loaded.grant.shard, loaded.grant.reply_offset);
                 tracing::info!(%shard, epoch = loaded.grant.epoch, sagas = loaded.live.len(), "Shard taken");

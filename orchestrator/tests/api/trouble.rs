@@ -7,12 +7,12 @@ use orchestrator::engine::{Engine, MAX_MOVING};
 use orchestrator::store::StoreError;
 use orchestrator::store::memory::MemoryStore;
 use saga_model::Micros;
-use saga_model::ids::ShardCount;
+use saga_model::ids::{ShardCount, ShardId};
 use saga_model::state::Outcome;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{NOBODY, Server, Spy, USER, order, parts, request};
+use crate::support::{NOBODY, Server, Spy, Steps, USER, order, parts, request};
 
 #[tokio::test]
 async fn the_database_is_away() {
@@ -308,4 +308,29 @@ async fn a_database_that_refuses_at_once_is_asked_for_shards_in_doubt_with_a_pau
     assert!(takes == 6 && passed >= Duration::from_secs(1), "asked {takes} times in {passed:?}");
     asked.abort();
     running.stop(Duration::from_secs(1)).await;
+}
+
+/// A shard that was taken before a doubt began and is loaded in it.
+#[tokio::test]
+async fn in_doubt_no_shard_comes_in() {
+    let mut steps = Steps::new(2).await.stranger().await;
+    steps.store.slow();
+    steps.store.judge(|batch| match batch.inserts.len() {
+        0 => Ok(()),
+        _ => Err(StoreError::OutcomeUnknown("cut off".to_owned())),
+    });
+    let begun = steps.begin(vec![request("{}")]);
+    tokio::task::yield_now().await;
+    steps.keep_leases().await;
+    assert_eq!(steps.owned(), [], "the first is in doubt, and the second is left alone");
+    steps.store.judge(|_| Ok(()));
+    for _ in 0..2 {
+        steps.keep_leases().await;
+    }
+    steps.turns(5).await;
+    assert_eq!(steps.owned(), [ShardId(0), ShardId(1)]);
+    for begun in begun {
+        assert!(begun.await.unwrap().is_ok());
+    }
+    assert_eq!(steps.store.started(), 1);
 }

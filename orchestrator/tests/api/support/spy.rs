@@ -37,6 +37,8 @@ pub struct Spy {
     loses_flags: AtomicBool,
     /// The first shard cannot be loaded.
     unloadable: AtomicBool,
+    /// The second shard takes a while to load.
+    slow: AtomicBool,
 }
 
 /// What a test says to a batch before it is stored.
@@ -66,6 +68,11 @@ impl Spy {
         self.unloadable.store(true, Ordering::SeqCst);
     }
 
+    /// From now on shard 1 takes a few turns of the loop to load.
+    pub fn slow(&self) {
+        self.slow.store(true, Ordering::SeqCst);
+    }
+
     /// A live saga that a takeover would not find.
     pub fn lost(&self) -> Option<SagaId> {
         self.inner.lost()
@@ -91,6 +98,7 @@ impl Spy {
             takes: AtomicUsize::new(0),
             loses_flags: AtomicBool::new(false),
             unloadable: AtomicBool::new(false),
+            slow: AtomicBool::new(false),
         }
     }
 
@@ -213,6 +221,11 @@ impl Store for Spy {
         self.check().await?;
         if self.unloadable.load(Ordering::SeqCst) && shard == ShardId(0) {
             return Err(StoreError::Unavailable("no answer in time".to_owned()));
+        }
+        if self.slow.load(Ordering::SeqCst) && shard == ShardId(1) {
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
         }
         self.inner.live_sagas(shard, after, limit).await
     }

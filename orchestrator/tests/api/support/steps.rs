@@ -77,7 +77,7 @@ impl Steps {
     }
 
     /// The process dies, its leases run out, and there is another that has no shards.
-    async fn stranger(self) -> Self {
+    pub async fn stranger(self) -> Self {
         let Self { store, time, engine, max_moving, .. } = self;
         drop(engine);
         time.fetch_add(2 * LEASE.0 as i64 * 1_000, Ordering::SeqCst);
